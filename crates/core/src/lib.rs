@@ -1,1 +1,73 @@
-//! Work in progress.
+//! The model of mediated devices that every other room shares: what can be created, what a domain asks for, where it
+//! goes, and who owns it.
+//!
+//! This crate decides and never touches: no file, no clock, no environment variable, no `unsafe`. Data flows through it
+//! once, from words to a decision:
+//!
+//! ```text
+//!  domain XML ──► Domain ──► wants() ──► Want ─┐
+//!                                              ├─► plan() ──► Plan | Refusal | Needs
+//!  sysfs ───────► Inventory ───────────────────┘
+//!
+//!  Record ── ledger::step(Event) ──► Record        who owns which device, across crashes
+//! ```
+//!
+//! # Example
+//! One device of type `mtty-2`, on a host with one parent that has room for it:
+//! ```
+//! use mdevkit_core::{plan, Answer, Inventory, Known, Offer, Parent, Policy, Request, Slot, Want};
+//!
+//! let mut inventory = Inventory::new("lab");
+//! let mut parent = Parent::new("mtty".parse()?);
+//! parent.offer("mtty-2".parse()?, Offer { available: Known::Is(12), ..Offer::default() });
+//! inventory.add(parent);
+//! inventory.listed = true;
+//!
+//! let want = Want {
+//!     slot: Slot::new(0)?,
+//!     uuid: "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?,
+//!     spec: "mtty-2".parse()?,
+//!     policy: Policy::DepthFirst,
+//!     parent: None,
+//!     device_api: None,
+//!     params: None,
+//! };
+//! let Answer::Plan(plan) = plan(std::slice::from_ref(&want), &inventory) else { panic!("there is room") };
+//! assert_eq!(plan.placements[0].parent.as_str(), "mtty");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod address;
+mod code;
+mod description;
+mod domain;
+mod encounter;
+mod identity;
+mod inventory;
+pub mod ledger;
+mod names;
+mod params;
+mod plan;
+mod policy;
+mod refusal;
+mod request;
+mod value;
+mod wants;
+
+pub use address::{Bdf, ParentName};
+pub use code::Code;
+pub use description::{Description, Resolution};
+pub use domain::{Domain, Hostdev, HostdevKind, RequestSet};
+pub use encounter::{Encounter, Existing, encounter};
+pub use identity::{DEVICE_NAMESPACE, device_uuid};
+pub use inventory::{Available, Inventory, Known, Offer, Parent, Resident};
+pub use names::{DeviceApi, TypeId, TypeName, TypeSpec};
+pub use params::Params;
+pub use plan::{Answer, Need, Placement, Plan, plan};
+pub use policy::Policy;
+pub use refusal::{Reason, Refusal};
+pub use request::{Alias, DEVICES_PER_DOMAIN, Request, Slot};
+pub use uuid::Uuid;
+pub use value::ValueError;
+pub use wants::{Want, Wants, WantsError, Warning, wants};

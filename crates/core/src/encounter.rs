@@ -1,0 +1,115 @@
+//! A device of the wanted UUID may be there already: whose is it, and what follows?
+//!
+//! Invariant: a device that the ledger does not give to this domain is never owned by it, and never removed.
+//!
+//! | the device is | so |
+//! |---|---|
+//! | not there | create |
+//! | ours, this domain's, of that type | adopt |
+//! | ours, being released | wait, then create |
+//! | another domain's | refuse, name it |
+//! | foreign, of that type | use it, never own it |
+//! | foreign, of another type | refuse |
+
+use crate::ledger::{Owner, Record, State};
+use crate::{ParentName, TypeId, TypeName, Uuid, Want};
+
+/// A device as it was found in sysfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Where it is.
+    pub parent: ParentName,
+    /// What it is; none while it is being made or removed.
+    pub type_id: Option<TypeId>,
+    /// What that type is called, when it was read.
+    pub type_name: Option<TypeName>,
+}
+
+impl Existing {
+    /// Whether it is of the type that the spec means.
+    fn is(&self, want: &Want) -> bool {
+        let by_id = self
+            .type_id
+            .as_ref()
+            .is_some_and(|id| want.spec.as_str() == id.as_str());
+        by_id || self.type_name.as_ref().is_some_and(|name| want.spec.names(name))
+    }
+}
+
+/// What to do about one want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encounter {
+    /// Nothing is there: create it.
+    Create,
+    /// It is this domain's own, and good: keep it.
+    Adopt,
+    /// It is this domain's own, and of another type than is wanted now: remove it, then create.
+    Replace,
+    /// It is on its way out, or not finished: wait, look again.
+    Wait,
+    /// Somebody else made it, and it fits: use it.
+    UseForeign,
+    /// It is another domain's, or is kept by hand.
+    Owned {
+        /// Whose, as a person would say it.
+        by: String,
+    },
+    /// Somebody else made it, of another type.
+    ForeignType {
+        /// The type that it is.
+        found: TypeId,
+    },
+}
+
+/// Decides what to do about a want whose device may exist.
+///
+/// ```
+/// use mdevkit_core::{encounter, Encounter, Existing, Policy, Slot, Want};
+/// let want = Want {
+///     slot: Slot::new(0)?,
+///     uuid: "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?,
+///     spec: "mtty-2".parse()?,
+///     policy: Policy::DepthFirst,
+///     parent: None,
+///     device_api: None,
+///     params: None,
+/// };
+/// let domain = "11111111-0000-0000-0000-000000000001".parse()?;
+/// let found = Existing { parent: "mtty".parse()?, type_id: Some("mtty-2".parse()?), type_name: None };
+/// assert_eq!(encounter(&want, domain, None, None), Encounter::Create);
+/// assert_eq!(encounter(&want, domain, Some(&found), None), Encounter::UseForeign);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn encounter(want: &Want, domain: Uuid, found: Option<&Existing>, record: Option<&Record>) -> Encounter {
+    if let Some(record) = record
+        && !matches!(&record.owner, Owner::Domain { uuid, .. } if *uuid == domain)
+    {
+        return Encounter::Owned {
+            by: record.owner.to_string(),
+        };
+    }
+    let Some(found) = found else { return Encounter::Create };
+    match (record, &found.type_id) {
+        (Some(record), _) if record.state == State::Releasing => Encounter::Wait,
+        (_, None) => Encounter::Wait,
+        (Some(_), Some(_)) => {
+            if found.is(want) {
+                Encounter::Adopt
+            } else {
+                Encounter::Replace
+            }
+        }
+        (None, Some(type_id)) => {
+            if found.is(want) {
+                Encounter::UseForeign
+            } else {
+                Encounter::ForeignType { found: type_id.clone() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "encounter_tests.rs"]
+mod tests;

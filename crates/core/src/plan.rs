@@ -1,0 +1,309 @@
+//! Placement: what is wanted, what the host offers, and from both a parent for each device.
+//!
+//! [`plan`] is a pure function. It answers with a [`Plan`], with a [`Refusal`] that has a reason for every parent, or
+//! with what it still has to know: the caller reads that and asks again. A few rounds suffice:
+//!
+//! ```text
+//!   parents? ──► type lists? ──► names? (only when no id matches) ──► room? ──► device api of the chosen? ──► Plan
+//!                                                                       └─ none ──► residents? ──► Refusal
+//! ```
+//!
+//! Invariant: equal input, equal answer. Ties go to the lowest address.
+//!
+//! Several devices of one domain are placed in the order of their slots, each seeing the room that the ones before
+//! it take of their own type. What they take of other types on the same parent only the driver knows, so whoever
+//! carries a plan out reads again after each create and plans the rest anew.
+
+use crate::refusal::{Reason, Refusal};
+use crate::{Available, Code, DeviceApi, Inventory, Known, Parent, ParentName, Slot, TypeId, Uuid, Want};
+use std::collections::BTreeMap;
+
+/// Where each device goes, in the order of the wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One for each want.
+    pub placements: Vec<Placement>,
+}
+
+/// One device's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The want's slot.
+    pub slot: Slot,
+    /// The device's identity.
+    pub uuid: Uuid,
+    /// The parent that makes it.
+    pub parent: ParentName,
+    /// The type it will be.
+    pub type_id: TypeId,
+}
+
+/// What [`plan`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Every want has a place.
+    Plan(Plan),
+    /// At least one has none.
+    Refusal(Box<Refusal>),
+    /// It depends on these; read them all, then ask again.
+    Needs(Vec<Need>),
+}
+
+/// Something to read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// The list of parents.
+    Parents,
+    /// The type ids of a parent.
+    Types(ParentName),
+    /// A type's name.
+    Name(ParentName, TypeId),
+    /// A type's room.
+    Available(ParentName, TypeId),
+    /// A type's interface.
+    DeviceApi(ParentName, TypeId),
+    /// Every device that exists.
+    Residents,
+}
+
+/// Finds a parent for each want.
+///
+/// ```
+/// use mdevkit_core::{plan, Answer, Inventory, Need};
+/// assert_eq!(plan(&[], &Inventory::new("host")), Answer::Needs(vec![Need::Parents]));
+/// ```
+pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
+    if !inventory.listed {
+        return Answer::Needs(vec![Need::Parents]);
+    }
+    let unlisted: Vec<Need> = inventory
+        .parents()
+        .filter(|parent| parent.offers.is_not_yet())
+        .map(|parent| Need::Types(parent.name.clone()))
+        .collect();
+    if !unlisted.is_empty() {
+        return Answer::Needs(unlisted);
+    }
+    let mut taken = Taken::new();
+    let mut placements = Vec::with_capacity(wants.len());
+    for want in wants {
+        let type_id = match resolve(want, inventory) {
+            Ok(type_id) => type_id,
+            Err(answer) => return answer,
+        };
+        match place(want, &type_id, inventory, &taken) {
+            Ok(parent) => {
+                *taken.entry((parent.clone(), type_id.clone())).or_default() += 1;
+                placements.push(Placement {
+                    slot: want.slot,
+                    uuid: want.uuid,
+                    parent,
+                    type_id,
+                });
+            }
+            Err(answer) => return answer,
+        }
+    }
+    Answer::Plan(Plan { placements })
+}
+
+/// What the wants before this one take, by parent and type (count).
+type Taken = BTreeMap<(ParentName, TypeId), Available>;
+
+/// The one type that a spec means on this host: an id that exists, else a name.
+fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
+    if let Some(id) = want.spec.as_id()
+        && inventory.parents().any(|parent| parent.get(&id).is_some())
+    {
+        return Ok(id);
+    }
+    // An id means the same type on every parent, so each name is read once.
+    let mut names: BTreeMap<&TypeId, Option<&crate::TypeName>> = BTreeMap::new();
+    let mut unread: BTreeMap<&TypeId, &ParentName> = BTreeMap::new();
+    for parent in inventory.parents() {
+        for (id, offer) in parent.offers.get().into_iter().flatten() {
+            match &offer.name {
+                Known::Is(name) => {
+                    names.insert(id, name.as_ref());
+                }
+                Known::NotYet => {
+                    unread.entry(id).or_insert(&parent.name);
+                }
+                Known::Unreadable(_) => {}
+            }
+        }
+    }
+    unread.retain(|id, _| !names.contains_key(id));
+    if !unread.is_empty() {
+        let needs = unread
+            .into_iter()
+            .map(|(id, parent)| Need::Name(parent.clone(), id.clone()));
+        return Err(Answer::Needs(needs.collect()));
+    }
+    let mut meant = names
+        .iter()
+        .filter(|(_, name)| name.is_some_and(|name| want.spec.names(name)));
+    match (meant.next(), meant.next()) {
+        (Some((id, _)), None) => Ok((*id).clone()),
+        (Some((first, _)), Some((second, _))) => Err(refuse(
+            want,
+            Code::Ambiguous,
+            vec![Reason::Means((*first).clone()), Reason::Means((*second).clone())],
+        )),
+        (None, _) => {
+            let reasons = inventory.parents().map(|parent| match &parent.offers {
+                Known::Unreadable(why) => Reason::Unreadable(parent.name.clone(), why.clone()),
+                Known::Is(_) | Known::NotYet => Reason::NotSupported(parent.name.clone()),
+            });
+            Err(refuse(want, Code::Type, reasons.collect()))
+        }
+    }
+}
+
+/// The parent for one want, by its policy.
+fn place(want: &Want, id: &TypeId, inventory: &Inventory, taken: &Taken) -> Result<ParentName, Answer> {
+    let mut needs = Vec::new();
+    let mut candidates: Vec<(Available, &ParentName)> = Vec::new();
+    let mut reasons = Vec::new();
+    for parent in inventory.parents() {
+        match room(want, id, parent, taken) {
+            Room::Some(left) => candidates.push((left, &parent.name)),
+            Room::None(reason) => reasons.push(reason),
+            Room::Unknown => needs.push(Need::Available(parent.name.clone(), id.clone())),
+        }
+    }
+    if !needs.is_empty() {
+        return Err(Answer::Needs(needs));
+    }
+    candidates.sort_by(|a, b| want.policy.prefer(*a, *b));
+    for (_, name) in candidates {
+        match check_api(want, id, inventory, name) {
+            Ok(()) => return Ok(name.clone()),
+            Err(ApiProblem::Unknown) => {
+                return Err(Answer::Needs(vec![Need::DeviceApi(name.clone(), id.clone())]));
+            }
+            Err(ApiProblem::Other(reason)) => reasons.push(reason),
+        }
+    }
+    explain(want, id, inventory, reasons)
+}
+
+/// What one parent has left for a want.
+enum Room {
+    Some(Available),
+    None(Reason),
+    Unknown,
+}
+
+fn room(want: &Want, id: &TypeId, parent: &Parent, taken: &Taken) -> Room {
+    let name = || parent.name.clone();
+    if want.parent.as_ref().is_some_and(|pinned| *pinned != parent.name) {
+        return Room::None(Reason::Excluded(name()));
+    }
+    let offers = match &parent.offers {
+        Known::Is(offers) => offers,
+        Known::Unreadable(why) => return Room::None(Reason::Unreadable(name(), why.clone())),
+        Known::NotYet => return Room::Unknown,
+    };
+    let Some(offer) = offers.get(id) else {
+        return Room::None(Reason::NotSupported(name()));
+    };
+    if let Some(why) = &offer.refused {
+        return Room::None(Reason::Refused(name(), why.clone()));
+    }
+    match &offer.available {
+        Known::NotYet => Room::Unknown,
+        Known::Unreadable(why) => Room::None(Reason::Unreadable(name(), why.clone())),
+        Known::Is(available) => {
+            let promised = taken.get(&(name(), id.clone())).copied().unwrap_or(0);
+            match available.checked_sub(promised) {
+                Some(left) if left > 0 => Room::Some(left),
+                _ => Room::None(Reason::Full(name())),
+            }
+        }
+    }
+}
+
+enum ApiProblem {
+    Unknown,
+    Other(Reason),
+}
+
+/// libvirt refuses a device whose interface is not the hostdev's model; better to say so before it is made.
+fn check_api(want: &Want, id: &TypeId, inventory: &Inventory, name: &ParentName) -> Result<(), ApiProblem> {
+    let Some(model) = want.device_api else { return Ok(()) };
+    match inventory
+        .parent(name)
+        .and_then(|parent| parent.get(id))
+        .map(|offer| &offer.device_api)
+    {
+        Some(Known::Is(api)) if *api == model => Ok(()),
+        Some(Known::Is(api)) => Err(ApiProblem::Other(wrong_model(name, *api, model))),
+        Some(Known::Unreadable(why)) => Err(ApiProblem::Other(Reason::Unreadable(name.clone(), why.clone()))),
+        Some(Known::NotYet) | None => Err(ApiProblem::Unknown),
+    }
+}
+
+fn wrong_model(name: &ParentName, offered: DeviceApi, model: DeviceApi) -> Reason {
+    Reason::Model {
+        parent: name.clone(),
+        offered,
+        model,
+    }
+}
+
+/// No parent is left: turns "full" into what it is full of, and ranks the reasons.
+fn explain(want: &Want, id: &TypeId, inventory: &Inventory, mut reasons: Vec<Reason>) -> Result<ParentName, Answer> {
+    if reasons.iter().any(|reason| matches!(reason, Reason::Full(_))) {
+        match &inventory.residents {
+            Known::NotYet => return Err(Answer::Needs(vec![Need::Residents])),
+            Known::Unreadable(_) => {}
+            Known::Is(residents) => {
+                for reason in &mut reasons {
+                    let Reason::Full(parent) = reason else { continue };
+                    let mut here = residents
+                        .iter()
+                        .filter(|resident| resident.parent == *parent)
+                        .peekable();
+                    let any = here.peek().is_some();
+                    let same = here.clone().any(|resident| resident.type_id.as_ref() == Some(id));
+                    if any && !same {
+                        let mut types: Vec<TypeId> = here.filter_map(|resident| resident.type_id.clone()).collect();
+                        types.sort();
+                        types.dedup();
+                        *reason = Reason::OtherTypes(parent.clone(), types);
+                    }
+                }
+            }
+        }
+    }
+    let code = code(&reasons);
+    Err(refuse(want, code, reasons))
+}
+
+/// The refusal's code: room that ran out says more than a wrong model, and that more than "not here".
+fn code(reasons: &[Reason]) -> Code {
+    let has = |found: fn(&Reason) -> bool| reasons.iter().any(found);
+    if has(|r| matches!(r, Reason::Full(_) | Reason::OtherTypes(..) | Reason::Refused(..))) {
+        Code::Full
+    } else if has(|r| matches!(r, Reason::Model { .. })) {
+        Code::Model
+    } else if has(|r| matches!(r, Reason::Unreadable(..))) {
+        Code::Host
+    } else {
+        Code::Type
+    }
+}
+
+fn refuse(want: &Want, code: Code, reasons: Vec<Reason>) -> Answer {
+    Answer::Refusal(Box::new(Refusal {
+        code,
+        slot: want.slot,
+        spec: want.spec.clone(),
+        reasons,
+    }))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,257 @@
+//! From a domain's words to what is to be made for it: each request joined to its hostdev.
+//!
+//! Invariant: a want has an identity that stands in the XML, and no two wants share one. The table:
+//!
+//! | request | hostdev | so |
+//! |---|---|---|
+//! | slot N | alias `ua-mdevkit-N` | the hostdev's device is wanted |
+//! | by hand, no slot, with `uuid` | that UUID | the same |
+//! | never injected | none | [`WantsError::NeverInjected`] |
+//! | slot N, injected | removed since | nothing is wanted, [`Warning::HostdevGone`] |
+//! | none | `ua-mdevkit-N` | [`WantsError::NoRequest`] |
+//! | none | any other | not ours |
+//! | `for` another domain | any | [`WantsError::Clone`] |
+
+use crate::{
+    Alias, Code, DEVICES_PER_DOMAIN, DeviceApi, Domain, Hostdev, HostdevKind, Params, ParentName, Policy, Request,
+    Slot, TypeSpec, Uuid,
+};
+
+/// One device to be made: a request with its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The request's slot; a request without one is numbered from above the others.
+    pub slot: Slot,
+    /// The device's identity, from the hostdev.
+    pub uuid: Uuid,
+    /// The type that is asked for.
+    pub spec: TypeSpec,
+    /// How to choose among parents.
+    pub policy: Policy,
+    /// The one parent to use.
+    pub parent: Option<ParentName>,
+    /// The hostdev's `model`, which the type's `device_api` must equal; unchecked when none.
+    pub device_api: Option<DeviceApi>,
+    /// The vGPU's parameters.
+    pub params: Option<Params>,
+}
+
+/// A domain's wants, and what is worth a line in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// By slot.
+    pub wants: Vec<Want>,
+    /// What a person should hear of.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something odd that does not stop a start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The hostdev was removed after the injection, by virt-manager say.
+    #[error(
+        "slot {slot} asks for {spec}, but its hostdev ({}) is gone from the domain: it starts without that device; \
+         eject the request or inject again", Alias(*slot)
+    )]
+    HostdevGone {
+        /// The request's slot.
+        slot: Slot,
+        /// The type it asks for.
+        spec: TypeSpec,
+    },
+}
+
+/// Why a domain cannot be started as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WantsError {
+    /// A request was written by hand and has no hostdev yet.
+    #[error("the request for {spec} has no <hostdev> yet; run: EDITOR='mdevkit inject' virsh edit DOMAIN")]
+    NeverInjected {
+        /// The type it asks for.
+        spec: TypeSpec,
+    },
+    /// A hostdev has our alias, and nothing asks for it.
+    #[error(
+        "<hostdev> {} has no request in <metadata>; give it one, or run: EDITOR='mdevkit eject --uuid {uuid}' virsh edit DOMAIN",
+        Alias(*slot)
+    )]
+    NoRequest {
+        /// The alias's slot.
+        slot: Slot,
+        /// The hostdev's device.
+        uuid: Uuid,
+    },
+    /// The requests were injected for another domain.
+    #[error(
+        "the requests were injected for domain {injected_for}: this one is a clone of it; \
+         run: EDITOR='mdevkit refresh' virsh edit DOMAIN"
+    )]
+    Clone {
+        /// The domain that they were injected for.
+        injected_for: Uuid,
+    },
+    /// A hostdev with our alias is not a mediated device.
+    #[error("<hostdev> {} is not of type mdev; inject it again", Alias(*slot))]
+    NotMdev {
+        /// The alias's slot.
+        slot: Slot,
+    },
+    /// Two requests, or two hostdevs, claim the same slot.
+    #[error("slot {slot} stands twice; each request and each alias has a slot of its own")]
+    DuplicateSlot {
+        /// The slot.
+        slot: Slot,
+    },
+    /// Two requests mean the same device.
+    #[error("device {uuid} is asked for twice; each request has a device of its own")]
+    DuplicateDevice {
+        /// The device.
+        uuid: Uuid,
+    },
+    /// More than [`DEVICES_PER_DOMAIN`].
+    #[error("{count} devices are asked for; a domain may have {DEVICES_PER_DOMAIN}")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl WantsError {
+    /// The error's stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NeverInjected { .. } => Code::NoHostdev,
+            Self::NoRequest { .. } => Code::NoRequest,
+            Self::Clone { .. } => Code::Clone,
+            Self::NotMdev { .. } | Self::DuplicateSlot { .. } | Self::DuplicateDevice { .. } | Self::TooMany { .. } => {
+                Code::Request
+            }
+        }
+    }
+}
+
+/// Joins requests to hostdevs.
+///
+/// ```
+/// use mdevkit_core::{wants, Domain, Hostdev, HostdevKind, Policy, Request, RequestSet, WantsError};
+/// let mut domain = Domain {
+///     requests: Some(RequestSet { injected_for: None, requests: vec![Request::new("mtty-2".parse()?)] }),
+///     ..Domain::default()
+/// };
+/// assert!(matches!(wants(&domain, Policy::DepthFirst), Err(WantsError::NeverInjected { .. })));
+/// # Ok::<(), mdevkit_core::ValueError>(())
+/// ```
+///
+/// # Errors
+/// When the domain contradicts itself, was never injected or is a clone: see [`WantsError`].
+pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsError> {
+    let empty = crate::RequestSet::default();
+    let set = domain.requests.as_ref().unwrap_or(&empty);
+    if let Some(Some(injected_for)) = set.injected_for
+        && domain.uuid.is_some_and(|uuid| uuid != injected_for)
+    {
+        return Err(WantsError::Clone { injected_for });
+    }
+    if set.requests.len() > DEVICES_PER_DOMAIN {
+        return Err(WantsError::TooMany {
+            count: set.requests.len(),
+        });
+    }
+    let mut slots: Vec<Slot> = set.requests.iter().filter_map(|request| request.slot).collect();
+    no_duplicate(&slots)?;
+    no_duplicate(&aliases(domain).map(|(slot, _)| slot).collect::<Vec<_>>())?;
+    for (slot, hostdev) in aliases(domain) {
+        if !slots.contains(&slot) {
+            return match hostdev.mdev() {
+                Some(uuid) => Err(WantsError::NoRequest { slot, uuid }),
+                None => Err(WantsError::NotMdev { slot }),
+            };
+        }
+    }
+
+    let mut found = Wants::default();
+    for request in &set.requests {
+        let Some((hostdev, uuid, device_api)) = hostdev_of(request, domain)? else {
+            match request.slot {
+                Some(slot) if set.injected_for.is_some() => {
+                    found.warnings.push(Warning::HostdevGone {
+                        slot,
+                        spec: request.spec.clone(),
+                    });
+                    continue;
+                }
+                _ => {
+                    return Err(WantsError::NeverInjected {
+                        spec: request.spec.clone(),
+                    });
+                }
+            }
+        };
+        let slot = match request.slot.or_else(|| hostdev.ours().map(|alias| alias.0)) {
+            Some(slot) => slot,
+            None => {
+                let slot = Slot::lowest_unused(&slots).ok_or(WantsError::TooMany { count: slots.len() })?;
+                slots.push(slot);
+                slot
+            }
+        };
+        if found.wants.iter().any(|want| want.uuid == uuid) {
+            return Err(WantsError::DuplicateDevice { uuid });
+        }
+        found.wants.push(Want {
+            slot,
+            uuid,
+            spec: request.spec.clone(),
+            policy: request.policy.unwrap_or(default_policy),
+            parent: request.parent.clone(),
+            device_api,
+            params: request.params.clone(),
+        });
+    }
+    found.wants.sort_by_key(|want| want.slot);
+    Ok(found)
+}
+
+/// The hostdevs that carry our alias.
+fn aliases(domain: &Domain) -> impl Iterator<Item = (Slot, &Hostdev)> {
+    domain
+        .hostdevs
+        .iter()
+        .filter_map(|hostdev| hostdev.ours().map(|alias| (alias.0, hostdev)))
+}
+
+type Joined<'a> = (&'a Hostdev, Uuid, Option<DeviceApi>);
+
+/// The hostdev that a request means: by alias when it has a slot, by UUID when a person wrote one.
+fn hostdev_of<'a>(request: &Request, domain: &'a Domain) -> Result<Option<Joined<'a>>, WantsError> {
+    let found = match (request.slot, request.uuid) {
+        (Some(slot), _) => aliases(domain)
+            .find(|(used, _)| *used == slot)
+            .map(|(_, hostdev)| hostdev),
+        (None, Some(uuid)) => domain.hostdevs.iter().find(|hostdev| hostdev.mdev() == Some(uuid)),
+        (None, None) => None,
+    };
+    match found.map(|hostdev| (hostdev, &hostdev.kind)) {
+        None => Ok(None),
+        Some((hostdev, HostdevKind::Mdev { uuid, model })) => Ok(Some((hostdev, *uuid, *model))),
+        Some((_, HostdevKind::Other)) => match request.slot {
+            Some(slot) => Err(WantsError::NotMdev { slot }),
+            None => Ok(None),
+        },
+    }
+}
+
+fn no_duplicate(slots: &[Slot]) -> Result<(), WantsError> {
+    for (index, slot) in slots.iter().enumerate() {
+        if slots.iter().take(index).any(|earlier| earlier == slot) {
+            return Err(WantsError::DuplicateSlot { slot: *slot });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "wants_tests.rs"]
+mod tests;
