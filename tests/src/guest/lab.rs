@@ -1,0 +1,330 @@
+//! The host in the lab: set up once, checked and cleaned after each scenario.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cmd::{Cmd, Ran, Running, run, virsh};
+use crate::domain::{Domain, put};
+use crate::kernel::{self, Device};
+use crate::wait;
+use crate::{Outcome, ensure, hook, ledger};
+
+pub(crate) const LIBVIRTD_LOG: &str = "/var/log/libvirt/libvirtd.log";
+/// Made by hand before the first scenario; nothing that mdevkit does may touch it.
+const SENTINEL: &str = "5e471e15-0000-4000-8000-000000000001";
+
+/// The host with its libvirtd.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    libvirtd: Option<Child>,
+    sentinel: Device,
+}
+
+impl Lab {
+    /// Drivers, libvirtd's configuration, the hook, libvirtd.
+    pub(crate) fn set_up() -> Outcome<Self> {
+        run("modprobe", &["-a", "mtty", "mdpy", "mbochs"])?;
+        run("ip", &["link", "set", "lo", "up"]).or_else(|_| run("true", &[]))?;
+        put("/etc/hosts", b"127.0.0.1 localhost lab\n")?;
+        run("hostname", &["lab"])?;
+        run("/usr/lib/systemd/systemd-udevd", &["--daemon"])
+            .or_else(|_| run("/lib/systemd/systemd-udevd", &["--daemon"]))?;
+        run(
+            "udevadm",
+            &["trigger", "--subsystem-match=mdev", "--subsystem-match=vfio"],
+        )?;
+        put(
+            "/etc/libvirt/libvirtd.conf",
+            format!("auth_unix_rw=\"none\"\nauth_unix_ro=\"none\"\nlog_outputs=\"3:file:{LIBVIRTD_LOG}\"\n").as_bytes(),
+        )?;
+        // No virtlogd, no AppArmor in this root; everything else as Debian ships it.
+        put(
+            "/etc/libvirt/qemu.conf",
+            b"stdio_handler=\"file\"\nsecurity_driver=\"none\"\n",
+        )?;
+        for folder in ["/var/lib/libvirt/images", "/var/log/libvirt/qemu", "/share/logs"] {
+            fs::create_dir_all(folder).map_err(|e| format!("{folder}: {e}"))?;
+        }
+        install()?;
+        let sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
+        let mut lab = Lab {
+            libvirtd: None,
+            sentinel,
+        };
+        lab.start_libvirtd()?;
+        Ok(lab)
+    }
+
+    /// Starts libvirtd and waits until it listens; whoever connects then waits until it is ready.
+    pub(crate) fn start_libvirtd(&mut self) -> Outcome {
+        ensure!(self.libvirtd.is_none(), "libvirtd runs already");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open("/var/log/libvirt/console.log");
+        let log = log.map_err(|e| format!("/var/log/libvirt/console.log: {e}"))?;
+        let child = Command::new("/usr/sbin/libvirtd")
+            .args(["--pid-file", "/run/libvirtd.pid"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("libvirtd: {e}"))?;
+        self.libvirtd = Some(child);
+        wait::until("libvirtd listens", || {
+            UnixStream::connect("/run/libvirt/libvirt-sock").is_ok()
+        })
+    }
+
+    /// Stops it as an operator does.
+    pub(crate) fn stop_libvirtd(&mut self) -> Outcome {
+        self.end_libvirtd(Signal::SIGTERM)
+    }
+
+    /// Kills it with -9.
+    pub(crate) fn kill_libvirtd(&mut self) -> Outcome {
+        self.end_libvirtd(Signal::SIGKILL)
+    }
+
+    fn end_libvirtd(&mut self, signal: Signal) -> Outcome {
+        let Some(mut child) = self.libvirtd.take() else {
+            return Err("libvirtd does not run".to_owned());
+        };
+        signal_to(child.id(), signal)?;
+        let ended = wait::until("libvirtd ends", || matches!(child.try_wait(), Ok(Some(_))));
+        if ended.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // A socket that nobody serves would look like a libvirtd that listens.
+        let _ = fs::remove_file("/run/libvirt/libvirt-sock");
+        ended
+    }
+
+    pub(crate) fn libvirtd_pid(&self) -> Option<u32> {
+        self.libvirtd.as_ref().map(Child::id)
+    }
+
+    /// Defines a domain from a file.
+    pub(crate) fn define_file(&self, file: &str) -> Outcome {
+        virsh(&["define", "--validate", file])?.ok().map(drop)
+    }
+
+    pub(crate) fn define(&self, domain: &Domain) -> Outcome {
+        self.define_file(&domain.file()?)
+    }
+
+    pub(crate) fn start(&self, name: &str) -> Outcome {
+        virsh(&["start", "--domain", name])?.ok().map(drop)
+    }
+
+    /// Starts in the background.
+    pub(crate) fn begin_start(&self, name: &str) -> Outcome<Running> {
+        Cmd::new("virsh").args(["-q", "start", "--domain", name]).spawn()
+    }
+
+    /// A start that has to fail, saying all of `needles`; returns what it said.
+    pub(crate) fn start_refused(&self, name: &str, needles: &[&str]) -> Outcome<String> {
+        let said = virsh(&["start", "--domain", name])?.refused(needles)?;
+        ensure!(
+            qemu_pid(name).is_none(),
+            "the start of {name} was refused, yet its QEMU runs"
+        );
+        Ok(said)
+    }
+
+    pub(crate) fn destroy(&self, name: &str) -> Outcome {
+        virsh(&["destroy", "--domain", name])?.ok().map(drop)
+    }
+
+    pub(crate) fn state(&self, name: &str) -> Outcome<String> {
+        Ok(virsh(&["domstate", "--domain", name])?.ok()?.trim().to_owned())
+    }
+
+    pub(crate) fn expect_running(&self, name: &str) -> Outcome {
+        let state = self.state(name)?;
+        ensure!(state == "running", "{name} is {state}, not running");
+        Ok(())
+    }
+
+    /// Waits until libvirt has noticed that a domain is gone.
+    pub(crate) fn wait_for_end(&self, name: &str) -> Outcome {
+        wait::until(&format!("{name} is shut off"), || {
+            self.state(name).is_ok_and(|state| state == "shut off")
+        })
+    }
+
+    /// The devices now, without the sentinel.
+    pub(crate) fn devices(&self) -> Vec<Device> {
+        kernel::devices()
+            .into_iter()
+            .filter(|device| device.uuid != SENTINEL)
+            .collect()
+    }
+
+    /// Fails unless exactly these UUIDs exist.
+    pub(crate) fn expect_devices(&self, uuids: &[&str]) -> Outcome {
+        let mut expected = uuids.to_vec();
+        expected.sort_unstable();
+        let found = self.devices();
+        let found: Vec<&str> = found.iter().map(|device| device.uuid.as_str()).collect();
+        ensure!(found == expected, "devices are {found:?}, should be {expected:?}");
+        Ok(())
+    }
+
+    /// A running domain with its device: of that type, open in its QEMU, and mdevkit's own by its ledger.
+    pub(crate) fn expect_served(&self, name: &str, uuid: &str, kind: &str) -> Outcome<Device> {
+        self.expect_running(name)?;
+        let device = kernel::device(uuid).ok_or_else(|| format!("{name} runs without its device {uuid}"))?;
+        ensure!(
+            device.kind == kind,
+            "{name} has a {}, should have a {kind}",
+            device.kind
+        );
+        let pid = qemu_pid(name).ok_or_else(|| format!("{name} has no QEMU"))?;
+        ensure!(
+            kernel::has_vfio_open(pid),
+            "{name}'s QEMU {pid} has no VFIO device open"
+        );
+        let record = ledger::record(uuid)?;
+        ensure!(
+            record.get("state").and_then(|s| s.as_str()) == Some("created"),
+            "the record is {record}"
+        );
+        Ok(device)
+    }
+
+    /// What a scenario left behind, if anything.
+    pub(crate) fn check_clean(&self) -> Outcome {
+        let mut left = Vec::new();
+        left.extend(qemus().iter().map(|(name, _)| format!("domain {name} runs")));
+        left.extend(
+            self.devices()
+                .iter()
+                .map(|d| format!("device {} ({} of {})", d.uuid, d.kind, d.parent)),
+        );
+        left.extend(
+            ledger::records()?
+                .iter()
+                .map(|record| format!("ledger record {record}")),
+        );
+        left.extend(hook::processes().iter().map(|pid| format!("hook process {pid}")));
+        if kernel::device(SENTINEL).as_ref() != Some(&self.sentinel) {
+            left.push("the foreign device made by hand is gone or was made anew".to_owned());
+        }
+        ensure!(left.is_empty(), "left behind: {}", left.join("; "));
+        Ok(())
+    }
+
+    /// Undefines what the scenario defined; after a failure, also ends and removes all that is left, by force.
+    pub(crate) fn clean(&mut self, by_force: bool) -> Outcome {
+        if by_force {
+            for pid in hook::processes() {
+                let _ = signal_to(pid, Signal::SIGKILL);
+            }
+            for (_, pid) in qemus() {
+                let _ = signal_to(pid, Signal::SIGKILL);
+            }
+            if self.libvirtd.is_some() {
+                let _ = self.kill_libvirtd();
+            }
+            let _ = fs::remove_dir_all("/run/libvirt/qemu");
+            install()?;
+            self.start_libvirtd()?;
+            for device in self.devices() {
+                let _ = Cmd::new("sh")
+                    .args(["-c", &format!("echo 1 > /sys/bus/mdev/devices/{}/remove", device.uuid)])
+                    .run();
+            }
+            let _ = fs::remove_dir_all("/run/mdevkit");
+            if kernel::device(SENTINEL).is_none() {
+                self.sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
+            }
+        }
+        let defined: Vec<String> = fs::read_dir("/etc/libvirt/qemu")
+            .map_err(|e| format!("/etc/libvirt/qemu: {e}"))?
+            .flatten()
+            .filter_map(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .strip_suffix(".xml")
+                    .map(str::to_owned)
+            })
+            .collect();
+        for name in defined {
+            virsh(&["undefine", "--domain", &name])?.ok()?;
+        }
+        Ok(())
+    }
+}
+
+/// Our part of an installation: the two hooks by symlink, as the README says, and the command.
+fn install() -> Outcome {
+    for (from, to) in [
+        ("/share/mdevkit-hook", hook::PROGRAM),
+        ("/share/mdevkit", "/usr/bin/mdevkit"),
+    ] {
+        if !Path::new(to).exists() {
+            fs::copy(from, to).map_err(|e| format!("{from} -> {to}: {e}"))?;
+            fs::set_permissions(to, fs::Permissions::from_mode(0o755)).map_err(|e| format!("{to}: {e}"))?;
+        }
+    }
+    for driver in ["qemu", "daemon"] {
+        let folder = format!("/etc/libvirt/hooks/{driver}.d");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(|e| format!("{folder}: {e}"))?;
+        let link = format!("{folder}/50-mdevkit");
+        symlink(hook::PROGRAM, &link).map_err(|e| format!("{link}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// The process of a running domain.
+pub(crate) fn qemu_pid(name: &str) -> Option<u32> {
+    qemus().into_iter().find(|(of, _)| of == name).map(|(_, pid)| pid)
+}
+
+/// All running domains by their pid files: no question to libvirtd, which may be stopped or stuck.
+fn qemus() -> Vec<(String, u32)> {
+    let Ok(entries) = fs::read_dir("/run/libvirt/qemu") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().strip_suffix(".pid")?.to_owned();
+            let pid = fs::read_to_string(entry.path()).ok()?.trim().parse().ok()?;
+            let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+            program.to_string_lossy().contains("qemu-system").then_some((name, pid)) // driver.pid is libvirtd's own
+        })
+        .collect()
+}
+
+/// Sends a signal to one process.
+pub(crate) fn signal_to(pid: u32, signal: Signal) -> Outcome {
+    let number = i32::try_from(pid).map_err(|e| format!("{pid}: {e}"))?;
+    kill(Pid::from_raw(number), signal).map_err(|e| format!("{signal} to {pid}: {e}"))
+}
+
+/// Runs `virsh` as an ordinary user on his own libvirtd.
+pub(crate) fn session_virsh(args: &[&str]) -> Outcome<Ran> {
+    Cmd::new("runuser")
+        .args([
+            "-u",
+            "guest",
+            "--",
+            "env",
+            "HOME=/home/guest",
+            "XDG_RUNTIME_DIR=/run/user/guest",
+        ])
+        .args(["virsh", "-q", "-c", "qemu:///session"])
+        .args(args)
+        .run()
+}
