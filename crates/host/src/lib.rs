@@ -1,1 +1,104 @@
-//! Work in progress.
+//! This machine: who has which mediated device, and how one comes and goes.
+//!
+//! ```text
+//!   acquire:  flock(domain) ─► look ─► core::plan ─► flock(parent) ─► look again ─► ledger: intent ─► create
+//!                                        ▲                │ changed                        │ lost race
+//!                                        └────────────────┴────────────────────────────────┘
+//!             ─► params ─► ready ─► ledger: created ─► unlock(parent) ─► the next device
+//!
+//!   release:  flock(domain) ─► ledger: releasing ─► held open? ─► remove, in a child ─► ledger: gone
+//! ```
+//!
+//! Invariants:
+//! * A device is created only after its record says `intent`, and removed only after its record says `releasing`.
+//! * One lock per parent is held from the last look at its room until `create` returned, and never two of them.
+//! * What another tool or a person created is never removed, in any code path, the undo included.
+//! * Nothing waits without a bound ([`Limits`]).
+//!
+//! Everything hangs from a [`Root`], so the whole of it runs on a simulated host.
+//!
+//! ```
+//! use mdevkit_host::{Host, Root};
+//! let nowhere = tempfile::tempdir()?;
+//! let host = Host::new(Root::at(nowhere.path()));
+//! assert!(host.devices()?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod acquire;
+mod by_hand;
+mod clock;
+mod config;
+mod error;
+mod libvirt;
+mod lock;
+mod look;
+mod process;
+mod rebuild;
+mod reconcile;
+mod release;
+mod removal;
+mod state;
+mod tables;
+
+pub use acquire::{Acquired, How, Start};
+pub use by_hand::{Made, ManualAsk};
+pub use clock::Deadline;
+pub use config::{CONFIG, Config, Limits, LogConfig};
+pub use error::HostError;
+pub use look::Decision;
+pub use mdevkit_sysfs::Root;
+pub use mdevkit_sysfs::in_use::InUse;
+pub use process::{boot_id, daemon};
+pub use reconcile::{Outcome, ReconcileOptions};
+pub use release::Released;
+pub use removal::{Reaper, Removal, reap};
+pub use state::STATE_DIR;
+pub use tables::{DeviceRow, TypeRow};
+
+use mdevkit_sysfs::mdev::Bus;
+
+/// A host, below a [`Root`]. Making one touches nothing.
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: Root,
+    reaper: Option<Reaper>,
+}
+
+impl Host {
+    /// The host below `root`. Removals happen in this process, and may block it while a guest holds the device (see
+    /// [`Host::with_reaper`]).
+    pub fn new(root: Root) -> Self {
+        Self { root, reaper: None }
+    }
+
+    /// Removes devices in a child process made by `reaper`, because the kernel's write can block unkillably.
+    pub fn with_reaper(self, reaper: Reaper) -> Self {
+        Self {
+            reaper: Some(reaper),
+            ..self
+        }
+    }
+
+    /// Where everything hangs from.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The configuration, [`CONFIG`] below the root; the defaults when there is none.
+    ///
+    /// # Errors
+    /// It cannot be read or is wrong; the message names the line.
+    pub fn config(&self) -> Result<Config, HostError> {
+        Config::read(&self.root)
+    }
+
+    fn bus(&self) -> Bus<'_> {
+        Bus::new(&self.root)
+    }
+
+    fn state(&self) -> state::StateDir<'_> {
+        state::StateDir::new(&self.root)
+    }
+}

@@ -27,6 +27,14 @@ impl Bus<'_> {
         self.word(parent, type_id, "name", |text| text.parse())
     }
 
+    /// The type's description as the driver words it; `None` where there is none. Opens 1.
+    ///
+    /// # Errors
+    /// The attribute cannot be read.
+    pub fn description_text(&self, parent: &ParentName, type_id: &TypeId) -> Result<Option<String>, SysfsError> {
+        self.word(parent, type_id, "description", |text| Ok(text.to_owned()))
+    }
+
     /// What the type's description says; `None` where there is none (mtty, vfio-ap, vfio-ccw). Opens 1.
     ///
     /// # Errors

@@ -1,0 +1,88 @@
+//! Devices that a person makes and removes: `mdevkit create`, `mdevkit remove`.
+//!
+//! Invariant: only what was made here may be removed here; a domain's devices end with the domain.
+
+use crate::acquire::{self, By};
+use crate::removal::{self, Removal};
+use crate::{Deadline, Host, HostError};
+use mdevkit_core::ledger::{Actor, Owner};
+use mdevkit_core::{Params, ParentName, Policy, Slot, TypeId, TypeSpec, Uuid, Want};
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManualAsk {
+    /// The type.
+    pub spec: TypeSpec,
+    /// The one parent to use.
+    pub parent: Option<ParentName>,
+    /// How to choose among parents.
+    pub policy: Policy,
+    /// The device's identity.
+    pub uuid: Uuid,
+    /// The vGPU's parameters.
+    pub params: Option<Params>,
+}
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The device.
+    pub uuid: Uuid,
+    /// Where it is.
+    pub parent: ParentName,
+    /// What it is.
+    pub type_id: TypeId,
+}
+
+impl Host {
+    /// Makes a device by hand.
+    ///
+    /// # Errors
+    /// It exists, there is no place for it, or the kernel refused; nothing is left then.
+    pub fn create(&self, ask: &ManualAsk) -> Result<Made, HostError> {
+        let want = Want {
+            slot: Slot::lowest_unused(&[]).ok_or(HostError::NoDevice { uuid: ask.uuid })?,
+            uuid: ask.uuid,
+            spec: ask.spec.clone(),
+            policy: ask.policy,
+            parent: ask.parent.clone(),
+            device_api: None,
+            params: ask.params.clone(),
+        };
+        let acquired = acquire::acquire(self, &By::Person, std::slice::from_ref(&want), &self.config()?.limits)?;
+        let device = acquired
+            .into_iter()
+            .next()
+            .ok_or(HostError::NoDevice { uuid: ask.uuid })?;
+        Ok(Made {
+            uuid: device.uuid,
+            parent: device.parent,
+            type_id: device.type_id,
+        })
+    }
+
+    /// Removes a device that was made by hand.
+    ///
+    /// # Errors
+    /// It does not exist, or is not one of those.
+    pub fn remove(&self, uuid: Uuid) -> Result<Removal, HostError> {
+        let limits = self.config()?.limits;
+        let state = self.state();
+        let ledger = state.ledger(Deadline::after(limits.lock))?;
+        match (
+            ledger.record(uuid).map(|record| &record.owner),
+            self.bus().device(uuid)?,
+        ) {
+            (Some(Owner::Manual), _) => {}
+            (Some(owner), _) => {
+                return Err(HostError::Owned {
+                    uuid,
+                    by: owner.to_string(),
+                });
+            }
+            (None, Some(_)) => return Err(HostError::Foreign { uuid }),
+            (None, None) => return Err(HostError::NoDevice { uuid }),
+        }
+        removal::remove(self, &state, uuid, Actor::Person, Deadline::after(limits.removal))
+    }
+}

@@ -1,0 +1,195 @@
+//! Why something could not be done on this host.
+//!
+//! Invariant: every error has a stable [`Code`], and is one line that names the file or the device and the way out.
+
+use mdevkit_core::ledger::{FormatError, StepError};
+use mdevkit_core::{Code, Refusal, TypeId, TypeSpec, Uuid};
+use mdevkit_sysfs::SysfsError;
+use mdevkit_sysfs::mdev::{CreateError, ParamsError, RemoveError};
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that can go wrong here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// No parent is the place for a device.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// The device belongs to somebody else.
+    #[error("device {uuid} belongs to {by}")]
+    Owned {
+        /// The device.
+        uuid: Uuid,
+        /// Whose it is.
+        by: String,
+    },
+    /// The device was made by somebody else, and is of another type.
+    #[error(
+        "device {uuid} exists as {found} and was not made by mdevkit: {spec} is wanted; \
+         remove it by hand or give the hostdev another uuid"
+    )]
+    ForeignType {
+        /// The device.
+        uuid: Uuid,
+        /// What it is.
+        found: TypeId,
+        /// What is wanted.
+        spec: TypeSpec,
+    },
+    /// The device was made by somebody else, and only they may remove it.
+    #[error("device {uuid} was not made by mdevkit; who made it removes it")]
+    Foreign {
+        /// The device.
+        uuid: Uuid,
+    },
+    /// There is no such device.
+    #[error("there is no device {uuid} (see: mdevkit devices)")]
+    NoDevice {
+        /// The device.
+        uuid: Uuid,
+    },
+    /// Somebody has the device open.
+    #[error("device {uuid} is in use by {by}")]
+    InUse {
+        /// The device.
+        uuid: Uuid,
+        /// Who has it.
+        by: String,
+    },
+    /// The device is being created or removed, and was not done in time.
+    #[error(
+        "device {uuid} is still being created or removed after {waited_ms} ms; try again, or see: mdevkit reconcile"
+    )]
+    Unsettled {
+        /// The device.
+        uuid: Uuid,
+        /// How long was waited (ms).
+        waited_ms: u128,
+    },
+    /// A created device did not become usable.
+    #[error("device {uuid} was created, but {missing} is missing after {waited_ms} ms; is udev running?")]
+    NotReady {
+        /// The device.
+        uuid: Uuid,
+        /// What is missing.
+        missing: String,
+        /// How long was waited (ms).
+        waited_ms: u128,
+    },
+    /// The kernel refused to create.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The kernel refused to remove.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
+    /// The parameters were not taken.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// A file of the kernel says something unexpected.
+    #[error(transparent)]
+    Sysfs(#[from] SysfsError),
+    /// A lock was not had in time.
+    #[error("the lock {path} was not free within {waited_ms} ms: {holder} has it", path = path.display())]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// How long was waited (ms).
+        waited_ms: u128,
+        /// Who has it.
+        holder: String,
+    },
+    /// The state directory or a file in it cannot be used.
+    #[error("cannot {doing} {path}: {source}", path = path.display())]
+    State {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The state directory is not to be trusted.
+    #[error("{path} is not to be trusted: {why}", path = path.display())]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The ledger cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// The ledger does not allow it.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The configuration cannot be used.
+    #[error("{path}: {why}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong; names the line.
+        why: String,
+    },
+    /// What `/proc` says cannot be used.
+    #[error("{path}: {why}", path = path.display())]
+    Proc {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The daemon that called `prepare` is gone: nobody would ever call `release`.
+    #[error("the libvirt daemon that asked for the devices is gone; they were removed again")]
+    DaemonGone,
+    /// The time for all of it is over.
+    #[error("not done within {limit_ms} ms")]
+    OutOfTime {
+        /// The limit (ms).
+        limit_ms: u128,
+    },
+}
+
+impl HostError {
+    /// The error's stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused(refusal) => refusal.code,
+            Self::Owned { .. } | Self::Step(_) => Code::Owned,
+            Self::ForeignType { .. } | Self::Foreign { .. } => Code::Foreign,
+            Self::InUse { .. } | Self::Unsettled { .. } => Code::Busy,
+            Self::Lock { .. } => Code::Lock,
+            Self::State { .. } | Self::Untrusted { .. } | Self::Ledger { .. } => Code::Ledger,
+            Self::Config { .. } => Code::Config,
+            Self::NoDevice { .. }
+            | Self::NotReady { .. }
+            | Self::Create(_)
+            | Self::Remove(_)
+            | Self::Params(_)
+            | Self::Sysfs(_)
+            | Self::Proc { .. }
+            | Self::DaemonGone
+            | Self::OutOfTime { .. } => Code::Host,
+        }
+    }
+
+    /// Whether the host works, and the answer is no: a decision, not a failure.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.code != Code::Host,
+            Self::Owned { .. }
+            | Self::Step(_)
+            | Self::ForeignType { .. }
+            | Self::Foreign { .. }
+            | Self::NoDevice { .. }
+            | Self::InUse { .. }
+            | Self::Unsettled { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Locks between processes: `flock`, so that a dead holder frees its lock by dying.
+//!
+//! Invariant: a wait is bounded, and when it is over the message names the holder. Lock files may be unlinked by their
+//! holder; who finds that its lock stands on an unlinked file opens the new one.
+
+use crate::clock::Backoff;
+use crate::{Deadline, HostError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Takes the lock, waiting until the deadline at most.
+    pub(crate) fn take(path: PathBuf, deadline: Deadline) -> Result<Self, HostError> {
+        let began = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
+        loop {
+            let file = open(&path)?;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) => {
+                        if !backoff.sleep(deadline) {
+                            let holder = holder(&file);
+                            return Err(HostError::Lock {
+                                path,
+                                waited_ms: began.elapsed().as_millis(),
+                                holder,
+                            });
+                        }
+                    }
+                    Err(TryLockError::Error(source)) => {
+                        return Err(HostError::State {
+                            doing: "lock",
+                            path,
+                            source,
+                        });
+                    }
+                }
+            }
+            match file.metadata() {
+                Ok(metadata) if metadata.nlink() == 0 => {}
+                Ok(_) => return Ok(Self { _file: file, path }),
+                Err(source) => {
+                    return Err(HostError::State {
+                        doing: "look at",
+                        path,
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Unlinks the lock's file, and frees the lock: for locks whose subject comes and goes.
+    pub(crate) fn dissolve(self) {
+        // A file that stays behind is empty and does no harm.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn open(path: &Path) -> Result<File, HostError> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map_err(|source| HostError::State {
+            doing: "open the lock",
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Who holds a lock, by `/proc/locks`: `process 1234 (mdevkit-hook)`.
+fn holder(file: &File) -> String {
+    let unknown = || "another process".to_owned();
+    let (Ok(metadata), Ok(locks)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
+        return unknown();
+    };
+    let inode = format!(":{}", metadata.ino());
+    let pid = locks.lines().find_map(|line| {
+        // 1: FLOCK  ADVISORY  WRITE 1234 00:19:567 0 EOF
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, pid, place) = (words.next()?, words.nth(2)?, words.next()?);
+        (kind == "FLOCK" && place.ends_with(&inode)).then_some(pid)
+    });
+    let Some(pid) = pid else { return unknown() };
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("process {pid} ({})", name.trim().escape_debug()),
+        Err(_) => format!("process {pid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_names_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::take(path.clone(), Deadline::after(Duration::from_secs(1))).unwrap();
+        let error = Lock::take(path.clone(), Deadline::after(Duration::from_millis(20))).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        drop(held);
+        Lock::take(path, Deadline::after(Duration::ZERO)).unwrap();
+    }
+
+    #[test]
+    fn a_dissolved_lock_is_not_held_by_two() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::take(path.clone(), Deadline::after(Duration::from_secs(1))).unwrap();
+        let waiter = std::thread::spawn({
+            let path = path.clone();
+            move || Lock::take(path, Deadline::after(Duration::from_secs(5))).unwrap()
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        first.dissolve();
+        let second = waiter.join().unwrap();
+        assert!(path.exists(), "the waiter holds a file that others find");
+        assert!(matches!(
+            Lock::take(path, Deadline::after(Duration::ZERO)),
+            Err(HostError::Lock { .. })
+        ));
+        drop(second);
+    }
+}
