@@ -105,9 +105,12 @@ impl Domain {
 
     /// Writes the description to a file and says where.
     pub(crate) fn file(&self) -> Outcome<String> {
-        let file = format!("/tmp/{}.xml", self.uuid);
-        put(&file, self.xml().as_bytes())?;
-        Ok(file)
+        put(&self.file_name(), self.xml().as_bytes())?;
+        Ok(self.file_name())
+    }
+
+    pub(crate) fn file_name(&self) -> String {
+        format!("/tmp/{}.xml", self.uuid)
     }
 
     /// The file after `mdevkit inject ARGS FILE`.

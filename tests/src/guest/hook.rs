@@ -24,6 +24,17 @@ pub(crate) fn run(domain: &Domain, operation: &str, sub_operation: &str) -> Outc
         .run()
 }
 
+/// The same in the background.
+pub(crate) fn begin(domain: &Domain, operation: &str, sub_operation: &str) -> Outcome<Running> {
+    command(domain, operation, sub_operation).spawn()
+}
+
+fn command(domain: &Domain, operation: &str, sub_operation: &str) -> Cmd {
+    Cmd::new(PROGRAM)
+        .args([domain.name.as_str(), operation, sub_operation, "-"])
+        .input(&domain.xml())
+}
+
 /// The hook processes that live.
 pub(crate) fn processes() -> Vec<u32> {
     kernel::processes(PROGRAM)

@@ -9,13 +9,14 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cmd::{Cmd, Ran, Running, run, virsh};
+use crate::cmd::{Cmd, Running, run, virsh};
 use crate::domain::{Domain, put};
 use crate::kernel::{self, Device};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 use crate::{Outcome, ensure, hook, ledger};
 
 pub(crate) const LIBVIRTD_LOG: &str = "/var/log/libvirt/libvirtd.log";
+pub(crate) const CONFIGURATION: &str = "/etc/mdevkit/config.toml";
 /// Made by hand before the first scenario; nothing that mdevkit does may touch it.
 const SENTINEL: &str = "5e471e15-0000-4000-8000-000000000001";
 
@@ -121,36 +122,58 @@ impl Lab {
     }
 
     pub(crate) fn start(&self, name: &str) -> Outcome {
-        virsh(&["start", "--domain", name])?.ok().map(drop)
+        virsh(&["start", &of(name)])?.ok().map(drop)
     }
 
     /// Starts in the background.
     pub(crate) fn begin_start(&self, name: &str) -> Outcome<Running> {
-        Cmd::new("virsh").args(["-q", "start", "--domain", name]).spawn()
+        Cmd::new("virsh")
+            .args(["-q", "start", &of(name)])
+            .limit(PATIENCE * 10)
+            .spawn()
     }
 
-    /// A start that has to fail, saying all of `needles`; returns what it said.
-    pub(crate) fn start_refused(&self, name: &str, needles: &[&str]) -> Outcome<String> {
-        let said = virsh(&["start", "--domain", name])?.refused(needles)?;
+    /// A start that our hook has to refuse with this code and all of these words, in one line as long as it may be.
+    pub(crate) fn start_refused(&self, name: &str, code: &str, words: &[&str]) -> Outcome {
+        let said =
+            virsh(&["start", &of(name)])?.refused(&["Hook script execution failed", &format!("mdevkit[{code}]: ")])?;
         ensure!(
             qemu_pid(name).is_none(),
             "the start of {name} was refused, yet its QEMU runs"
         );
-        Ok(said)
+        let ours = said
+            .find("mdevkit[")
+            .and_then(|at| said.get(at..))
+            .unwrap_or_default()
+            .trim_end();
+        ensure!(
+            !ours.contains('\n') && ours.len() <= 300,
+            "not one line of 300 bytes: {} bytes: {ours}",
+            ours.len()
+        );
+        for word in words {
+            ensure!(ours.contains(word), "no {word:?} in: {ours}");
+        }
+        Ok(())
     }
 
     pub(crate) fn destroy(&self, name: &str) -> Outcome {
-        virsh(&["destroy", "--domain", name])?.ok().map(drop)
+        virsh(&["destroy", &of(name)])?.ok().map(drop)
     }
 
     pub(crate) fn state(&self, name: &str) -> Outcome<String> {
-        Ok(virsh(&["domstate", "--domain", name])?.ok()?.trim().to_owned())
+        Ok(virsh(&["domstate", &of(name)])?.ok()?.trim().to_owned())
     }
 
     pub(crate) fn expect_running(&self, name: &str) -> Outcome {
         let state = self.state(name)?;
         ensure!(state == "running", "{name} is {state}, not running");
         Ok(())
+    }
+
+    /// The domain's XML as libvirt has it; `--inactive` for the next start's.
+    pub(crate) fn dump(&self, name: &str, options: &[&str]) -> Outcome<String> {
+        virsh(&[&["dumpxml", of(name).as_str()], options].concat())?.ok()
     }
 
     /// Waits until libvirt has noticed that a domain is gone.
@@ -180,17 +203,11 @@ impl Lab {
 
     /// A running domain with its device: of that type, open in its QEMU, and mdevkit's own by its ledger.
     pub(crate) fn expect_served(&self, name: &str, uuid: &str, kind: &str) -> Outcome<Device> {
-        self.expect_running(name)?;
-        let device = kernel::device(uuid).ok_or_else(|| format!("{name} runs without its device {uuid}"))?;
+        let device = self.expect_in_guest(name, uuid)?;
         ensure!(
             device.kind == kind,
             "{name} has a {}, should have a {kind}",
             device.kind
-        );
-        let pid = qemu_pid(name).ok_or_else(|| format!("{name} has no QEMU"))?;
-        ensure!(
-            kernel::has_vfio_open(pid),
-            "{name}'s QEMU {pid} has no VFIO device open"
         );
         let record = ledger::record(uuid)?;
         ensure!(
@@ -198,6 +215,25 @@ impl Lab {
             "the record is {record}"
         );
         Ok(device)
+    }
+
+    /// A running domain whose QEMU has the device, whoever made it.
+    pub(crate) fn expect_in_guest(&self, name: &str, uuid: &str) -> Outcome<Device> {
+        self.expect_running(name)?;
+        let device = kernel::device(uuid).ok_or_else(|| format!("{name} runs without its device {uuid}"))?;
+        let pid = qemu_pid(name).ok_or_else(|| format!("{name} has no QEMU"))?;
+        ensure!(
+            kernel::has_vfio_open(pid),
+            "{name}'s QEMU {pid} has no VFIO device open"
+        );
+        Ok(device)
+    }
+
+    /// Fails unless this very device is still there: not gone, not made anew.
+    pub(crate) fn expect_same(&self, device: &Device) -> Outcome {
+        let now = kernel::device(&device.uuid);
+        ensure!(now.as_ref() == Some(device), "the device was {device:?}, is {now:?}");
+        Ok(())
     }
 
     /// What a scenario left behind, if anything.
@@ -225,6 +261,8 @@ impl Lab {
     /// Undefines what the scenario defined; after a failure, also ends and removes all that is left, by force.
     pub(crate) fn clean(&mut self, by_force: bool) -> Outcome {
         if by_force {
+            let _ = run("mount", &["-o", "remount,bind,rw", "/sys"]);
+            let _ = fs::remove_file(CONFIGURATION);
             for pid in hook::processes() {
                 let _ = signal_to(pid, Signal::SIGKILL);
             }
@@ -259,7 +297,7 @@ impl Lab {
             })
             .collect();
         for name in defined {
-            virsh(&["undefine", "--domain", &name])?.ok()?;
+            virsh(&["undefine", &of(&name)])?.ok()?;
         }
         Ok(())
     }
@@ -284,6 +322,11 @@ fn install() -> Outcome {
         symlink(hook::PROGRAM, &link).map_err(|e| format!("{link}: {e}"))?;
     }
     Ok(())
+}
+
+/// A domain's name as an argument, though it look like an option itself.
+pub(crate) fn of(name: &str) -> String {
+    format!("--domain={name}")
 }
 
 /// The process of a running domain.
@@ -311,20 +354,4 @@ fn qemus() -> Vec<(String, u32)> {
 pub(crate) fn signal_to(pid: u32, signal: Signal) -> Outcome {
     let number = i32::try_from(pid).map_err(|e| format!("{pid}: {e}"))?;
     kill(Pid::from_raw(number), signal).map_err(|e| format!("{signal} to {pid}: {e}"))
-}
-
-/// Runs `virsh` as an ordinary user on his own libvirtd.
-pub(crate) fn session_virsh(args: &[&str]) -> Outcome<Ran> {
-    Cmd::new("runuser")
-        .args([
-            "-u",
-            "guest",
-            "--",
-            "env",
-            "HOME=/home/guest",
-            "XDG_RUNTIME_DIR=/run/user/guest",
-        ])
-        .args(["virsh", "-q", "-c", "qemu:///session"])
-        .args(args)
-        .run()
 }
