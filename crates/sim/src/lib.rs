@@ -1,1 +1,132 @@
-//! Work in progress.
+//! A simulated libvirt host made of FUSE: mediated devices with the kernel's own behaviour, and no GPU.
+//!
+//! [`Sim::mount`] puts a host's `/sys`, `/dev`, `/run`, `/etc`, `/var`, `/proc` and `/tmp` below a directory. What its
+//! files say, take and refuse is what a Linux 6.12 kernel with the boards' drivers says: which errno, in which order of
+//! checks, what appears before a write returns, what blocks. Nothing of the rest of this project is used, so that it can
+//! contradict the rest.
+//!
+//! ```no_run
+//! use mdevkit_sim::{BoardSpec, Sim};
+//!
+//! let boards = ["v100dx:8".parse::<BoardSpec>()?, "mtty".parse()?];
+//! let sim = Sim::mount("host".as_ref(), &boards)?;
+//! let types = sim.root().join("sys/class/mdev_bus/0000:06:00.0/mdev_supported_types");
+//! assert_eq!(std::fs::read_to_string(types.join("nvidia-194/name")).unwrap(), "GRID V100DX-1Q\n");
+//! sim.unmount()?; // and dropping it does the same
+//! # Ok::<(), mdevkit_sim::SimError>(())
+//! ```
+//!
+//! # What is different from a real host
+//! `/dev/vfio/N` is a regular file: who opens it *is* the VM that holds the device (on a real host the group's opener
+//! holds nothing until it asks for the device). While it is open, a second open gives EBUSY and a write to `remove`
+//! blocks, unkillably, as on a real host. `/proc` is the machine's own.
+//!
+//! A process that writes `remove` of a device that it holds itself waits for itself, as on a real host; a process that
+//! serves the host and is killed in such a write can never end. Let another process write it.
+//!
+//! # `sim/control` and `sim/log`
+//! Faults for other processes: one order per line, and reading the file lists them. EINVAL: a line was wrong (none was
+//! carried out) or could not be done.
+#![doc = "```text"]
+#![doc = include_str!("control_help.txt")]
+#![doc = "```"]
+//! The log has one line per event, for a checker that trusts nobody: `t` is CLOCK_MONOTONIC in microseconds, `op` is
+//! `create`, `remove`, `open`, `close`, `vanish` or `unplug`, `result` is `ok`, `blocked` or an errno's name.
+//! ```text
+//! t=81234567 op=create result=ok uuid=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 parent=mtty type=mtty-2 group=0
+//! ```
+
+mod attr;
+mod board;
+mod capacity;
+mod control;
+mod error;
+mod fault;
+mod fs;
+mod host;
+mod input;
+mod journal;
+mod layout;
+mod mount;
+mod shared;
+mod tree;
+
+use std::path::Path;
+
+pub use board::{BoardSpec, KnownBoard};
+pub use error::SimError;
+pub use fault::{AttrFault, Fault, Target};
+pub use host::DeviceView;
+pub use shared::SimHandle;
+
+/// A mounted host. Goes when it is dropped.
+#[derive(Debug)]
+pub struct Sim {
+    place: mount::Place,
+    handle: SimHandle,
+}
+
+impl Sim {
+    /// Mounts a host with these boards at a directory, which is made if need be. It is served on threads of its own.
+    ///
+    /// The directory may hold what a killed host left: dead mounts are taken away, its directories are used again.
+    ///
+    /// # Errors
+    /// A host is mounted there already, the directory holds another `sys`, `dev` or `sim`, a board is given twice, or
+    /// the system refuses (no `/dev/fuse`; without root, no `fusermount3`).
+    pub fn mount(dir: &Path, boards: &[BoardSpec]) -> Result<Sim, SimError> {
+        let mut host = host::Host::new();
+        for board in boards {
+            host.install(board)?;
+        }
+        let parts = ["sys", "dev", "sim"].map(|name| (name, host.tree.lasting_dir(name)));
+        let shared = shared::Shared::new(host);
+        let mut sim = Sim {
+            place: mount::Place::make(dir)?,
+            handle: SimHandle { shared },
+        };
+        for (name, part) in parts {
+            sim.place.mount(name, &sim.handle.shared, part)?;
+        }
+        Ok(sim)
+    }
+
+    /// The boards that can be mounted.
+    pub fn known_boards() -> Vec<KnownBoard> {
+        board::known()
+    }
+
+    /// The directory below which everything stands, absolute and without links.
+    pub fn root(&self) -> &Path {
+        self.place.root()
+    }
+
+    /// For faults, and for looking behind the files.
+    pub fn handle(&self) -> SimHandle {
+        self.handle.clone()
+    }
+
+    /// Takes the host away and leaves nothing behind: what was made is removed, with all that was put into `run`,
+    /// `etc`, `var` and `tmp`; the directory itself if it was made.
+    ///
+    /// Writers of `remove` that wait get ENODEV. Takes seconds at most, whatever still uses it.
+    ///
+    /// # Errors
+    /// Something could not be removed, or another process still holds a file of it (the host then is gone from the
+    /// directory all the same).
+    pub fn unmount(mut self) -> Result<(), SimError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), SimError> {
+        self.handle.shared.abandon();
+        self.place.clear()
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        // After unmount() nothing is left to do; failures are logged where they happen.
+        let _ = self.end();
+    }
+}

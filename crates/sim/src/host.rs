@@ -1,0 +1,532 @@
+//! The host: parents, types, devices, and what create, remove, open and close do to them. Pure state, no I/O.
+//!
+//! ```text
+//!   write create          probe done           write remove            nobody holds it
+//!  ---------------> Probing --------> Active ----------------> Removing ---------------> (gone)
+//!   core's checks      |      mdev_type, /dev/vfio/N   directory empty,   at once, or when
+//!   pass               v      appear                   still counted      the holder closes
+//!                   (gone: the driver refused)
+//! ```
+//!
+//! Order of the checks and all errnos: Linux 6.12 `drivers/vfio/mdev/mdev_core.c` (`mdev_device_create`,
+//! `mdev_device_remove`), `drivers/vfio/vfio_main.c` (`vfio_unregister_group_dev`). Where nodes stand: `layout`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::attr::{Attr, DeviceId, ParentId, TypeId};
+use crate::board::{Board, TypeData};
+use crate::capacity::{Live, Share};
+use crate::control;
+use crate::fault::{AttrFault, Fault, Faults};
+use crate::input;
+use crate::journal::{About, Journal};
+use crate::tree::{Kind, NodeId, Tree};
+
+/// Who opens a device: a FUSE file handle, or [`MANUAL`].
+pub(crate) type Opener = u64;
+
+/// The opener that stands for an order on the control file.
+pub(crate) const MANUAL: Opener = 0;
+
+/// `vgpu_params` takes at most this (nvidia-vgpu-vfio.c).
+const PARAMS_LIMIT: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) tree: Tree,
+    pub(crate) parents: Vec<Parent>,
+    pub(crate) types: Vec<Type>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) journal: Journal,
+    faults: Faults,
+    next_device: DeviceId,
+}
+
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(crate) name: String,
+    /// `/sys/devices/...`
+    pub(crate) path: String,
+    pub(crate) dir: NodeId,
+    pub(crate) board: Arc<Board>,
+    /// The nodes that exist while the driver offers the parent: link in mdev_bus, `mdev_supported_types`.
+    pub(crate) offered: Vec<NodeId>,
+    pub(crate) unplugged: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Type {
+    pub(crate) parent: ParentId,
+    /// `mtty-2`
+    pub(crate) name: String,
+    pub(crate) data: TypeData,
+    /// The type's `devices/`.
+    pub(crate) devices_dir: NodeId,
+}
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) uuid: String,
+    pub(crate) type_id: TypeId,
+    pub(crate) group: u32,
+    pub(crate) stage: Stage,
+    /// The device's directory.
+    pub(crate) dir: NodeId,
+    /// Nodes elsewhere that go when a remove begins.
+    pub(crate) first: Vec<NodeId>,
+    /// Nodes elsewhere that go when a remove is done.
+    pub(crate) last: Vec<NodeId>,
+    holder: Option<Holder>,
+    params: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stage {
+    Probing {
+        answer: Result<(), Errno>,
+        late: Option<Duration>,
+    },
+    Active,
+    Removing,
+}
+
+#[derive(Debug)]
+struct Holder {
+    opener: Opener,
+    vm: String,
+}
+
+/// How a write ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Done,
+    /// The driver's probe takes this long; then call [`Host::probed`].
+    Probing(DeviceId, Duration),
+    /// Waits until the holder lets go.
+    Blocked(DeviceId),
+}
+
+/// A device of the simulated host, as [`SimHandle::devices`](crate::SimHandle::devices) shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceView {
+    /// Lower case, with hyphens.
+    pub uuid: String,
+    /// The parent's name.
+    pub parent: String,
+    /// The type directory's name.
+    pub type_id: String,
+    /// The IOMMU group: N of `/dev/vfio/N`.
+    pub group: u32,
+    /// Who holds it open, if anybody.
+    pub holder: Option<String>,
+    /// A remove has begun and waits for the holder.
+    pub removing: bool,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let mut host = Host {
+            tree: Tree::new(),
+            parents: Vec::new(),
+            types: Vec::new(),
+            devices: BTreeMap::new(),
+            journal: Journal::default(),
+            faults: Faults::default(),
+            next_device: 1,
+        };
+        host.lay_ground();
+        host
+    }
+
+    /// The bytes of a file. `ENODEV`: it is gone.
+    pub(crate) fn read(&self, id: NodeId, offset: usize, size: usize) -> Result<Vec<u8>, Errno> {
+        let node = self.tree.get(id).ok_or(Errno::ENODEV)?;
+        let Kind::File(attr) = &node.kind else {
+            return Err(Errno::EISDIR);
+        };
+        let part = |bytes: &[u8]| bytes.iter().skip(offset).take(size).copied().collect();
+        match &node.fault {
+            Some(AttrFault::Content(bytes)) => return Ok(part(bytes)),
+            Some(AttrFault::Error(errno)) => return Err(Errno::from_raw(*errno)),
+            Some(AttrFault::Missing) | None => {}
+        }
+        Ok(match attr {
+            Attr::Text(text) => part(text.as_bytes()),
+            Attr::Available(of) => part(format!("{}\n", self.available(*of)).as_bytes()),
+            Attr::VgpuParams(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                part(&[&device.params[..], b"\n"].concat())
+            }
+            Attr::VmName(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                let vm = device.holder.as_ref().map_or("", |holder| &holder.vm);
+                part(format!("{vm}\n").as_bytes())
+            }
+            Attr::Control => part(format!("{}{}", control::HELP, self.faults.lines()).as_bytes()),
+            Attr::Log => self
+                .journal
+                .text()
+                .as_bytes()
+                .get(offset..)
+                .map_or_else(Vec::new, |rest| rest.get(..size).unwrap_or(rest).to_vec()),
+            // On a real group or container read() is EINVAL: these are made for ioctl.
+            Attr::Container | Attr::Group(_) => return Err(Errno::EINVAL),
+            Attr::Refuses(_) | Attr::Create(_) | Attr::Remove(_) => return Err(Errno::EACCES),
+        })
+    }
+
+    /// One store. `ENODEV`: the file is gone.
+    pub(crate) fn write(&mut self, id: NodeId, data: &[u8]) -> Result<Written, Errno> {
+        let node = self.tree.get(id).ok_or(Errno::ENODEV)?;
+        let Kind::File(attr) = &node.kind else {
+            return Err(Errno::EISDIR);
+        };
+        if let Some(AttrFault::Error(errno)) = node.fault {
+            return Err(Errno::from_raw(errno));
+        }
+        match *attr {
+            Attr::Create(of) => self.create(of, data),
+            Attr::Remove(device) => self.remove(device, data),
+            Attr::VgpuParams(device) => self.set_params(device, data).map(|()| Written::Done),
+            Attr::Text(_) => Ok(Written::Done),
+            Attr::Refuses(errno) => Err(errno),
+            Attr::Container | Attr::Group(_) => Err(Errno::EINVAL),
+            Attr::Available(_) | Attr::VmName(_) | Attr::Control | Attr::Log => Err(Errno::EACCES),
+        }
+    }
+
+    fn create(&mut self, of: TypeId, data: &[u8]) -> Result<Written, Errno> {
+        let (parent, type_name) = self.names(of);
+        let uuid = input::create(data);
+        let admitted = uuid
+            .as_ref()
+            .map_err(|errno| *errno)
+            .and_then(|uuid| self.admit_in_core(of, uuid));
+        let (uuid, share) = match (uuid, admitted) {
+            (Ok(uuid), Ok(share)) => (uuid, share),
+            (uuid, refused) => {
+                let uuid = uuid.ok();
+                let type_id = Some(type_name.as_str());
+                let about = About {
+                    uuid: uuid.as_deref(),
+                    parent: Some(&parent),
+                    type_id,
+                    group: None,
+                };
+                let errno = refused.err().unwrap_or(Errno::EINVAL);
+                self.journal.record("create", Err(errno), about);
+                return Err(errno);
+            }
+        };
+        let effects = self.faults.strike(&parent, &type_name);
+        let answer = match effects.fail {
+            Some(errno) => Err(errno),
+            None => self.admit_in_driver(of, share),
+        };
+        let id = self.next_device;
+        self.next_device += 1;
+        let group = self.free_group();
+        let stage = Stage::Probing {
+            answer,
+            late: effects.late,
+        };
+        let (dir, bus_link) = self.lay_device(&uuid, of).ok_or(Errno::ENODEV)?;
+        let (first, last) = (Vec::new(), vec![bus_link]);
+        let device = Device {
+            uuid,
+            type_id: of,
+            group,
+            stage,
+            dir,
+            first,
+            last,
+            holder: None,
+            params: Vec::new(),
+        };
+        self.devices.insert(id, device);
+        match effects.slow {
+            Some(delay) => Ok(Written::Probing(id, delay)),
+            None => self.probed(id, Instant::now()).map(|()| Written::Done),
+        }
+    }
+
+    /// `mdev_device_create` up to `device_add`: the global duplicate first, then the core's own counter.
+    fn admit_in_core(&self, of: TypeId, uuid: &str) -> Result<Share, Errno> {
+        let (share, parent) = self
+            .types
+            .get(of)
+            .and_then(|t| Some((t.data.share(), self.parents.get(t.parent)?)))
+            .ok_or(Errno::ENODEV)?;
+        if self.devices.values().any(|device| device.uuid == uuid) {
+            return Err(Errno::EEXIST);
+        }
+        if parent.unplugged {
+            return Err(Errno::ENODEV);
+        }
+        let rule = parent.board.capacity;
+        if rule.refuses_before_probe() {
+            rule.admit(&self.live(of), (of, share))?;
+        }
+        Ok(share)
+    }
+
+    fn admit_in_driver(&self, of: TypeId, share: Share) -> Result<(), Errno> {
+        match self.parent_of(of) {
+            Some(parent) => parent.board.capacity.admit(&self.live(of), (of, share)),
+            None => Err(Errno::ENODEV),
+        }
+    }
+
+    /// The driver's probe of a device is over: it is ready, or gone again.
+    pub(crate) fn probed(&mut self, id: DeviceId, now: Instant) -> Result<(), Errno> {
+        let Some(device) = self.devices.get_mut(&id) else {
+            return Err(Errno::ENODEV);
+        };
+        let Stage::Probing { answer, late } = device.stage else {
+            return Err(Errno::EINVAL);
+        };
+        if answer.is_ok() {
+            device.stage = Stage::Active;
+            self.lay_ready(id, late.map(|late| now + late));
+        }
+        self.note("create", answer, id);
+        if answer.is_err() {
+            self.forget(id);
+        }
+        answer
+    }
+
+    fn remove(&mut self, id: DeviceId, data: &[u8]) -> Result<Written, Errno> {
+        match input::remove(data) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Written::Done),
+            Err(errno) => {
+                self.note("remove", Err(errno), id);
+                return Err(errno);
+            }
+        }
+        let device = self.devices.get_mut(&id).ok_or(Errno::ENODEV)?;
+        device.stage = Stage::Removing;
+        let (dir, first, held) = (device.dir, std::mem::take(&mut device.first), device.holder.is_some());
+        self.tree.empty(dir);
+        for node in first {
+            self.tree.remove(node);
+        }
+        if held {
+            let device = self.devices.get(&id);
+            if let Some(device) = device {
+                self.journal
+                    .line("remove", "blocked", about(&self.parents, &self.types, device));
+            }
+            return Ok(Written::Blocked(id));
+        }
+        self.note("remove", Ok(()), id);
+        self.forget(id);
+        Ok(Written::Done)
+    }
+
+    fn set_params(&mut self, id: DeviceId, data: &[u8]) -> Result<(), Errno> {
+        if data.len() > PARAMS_LIMIT {
+            return Err(Errno::E2BIG);
+        }
+        let device = self.devices.get_mut(&id).ok_or(Errno::ENXIO)?;
+        if device.holder.is_some() {
+            return Err(Errno::EPERM);
+        }
+        // snprintf(dst, count, buf): the last byte is taken for the newline, and a NUL ends the text.
+        let kept = data.split_last().map_or(&[][..], |(_, kept)| kept);
+        device.params = kept.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        Ok(())
+    }
+
+    /// `/dev/vfio/N` has exactly one opener; the second gets EBUSY.
+    pub(crate) fn open_device(&mut self, id: DeviceId, opener: Opener, vm: &str) -> Result<(), Errno> {
+        let device = self.devices.get_mut(&id).ok_or(Errno::ENOENT)?;
+        let answer = match (&device.holder, device.stage) {
+            (Some(_), _) => Err(Errno::EBUSY),
+            (None, Stage::Active) => Ok(()),
+            (None, _) => Err(Errno::ENODEV),
+        };
+        if answer.is_ok() {
+            device.holder = Some(Holder {
+                opener,
+                vm: vm.to_owned(),
+            });
+        }
+        self.note("open", answer, id);
+        answer
+    }
+
+    /// The opener lets go. The device, if a remove was waiting for that and now is done.
+    pub(crate) fn close_device(&mut self, id: DeviceId, opener: Opener) -> Option<DeviceId> {
+        let device = self.devices.get_mut(&id)?;
+        device.holder.take_if(|holder| holder.opener == opener)?;
+        let waiting = matches!(device.stage, Stage::Removing);
+        self.note("close", Ok(()), id);
+        if !waiting {
+            return None;
+        }
+        self.note("remove", Ok(()), id);
+        self.forget(id);
+        Some(id)
+    }
+
+    /// The driver drops a device that nobody asked it to remove.
+    pub(crate) fn vanish(&mut self, uuid: &str) -> Result<DeviceId, Errno> {
+        let id = self.by_uuid(uuid)?;
+        self.note("vanish", Ok(()), id);
+        self.forget(id);
+        Ok(id)
+    }
+
+    /// The driver withdraws a parent with all its devices (unbind, rmmod). They go at once, held or not.
+    pub(crate) fn unplug(&mut self, name: &str) -> Result<Vec<DeviceId>, Errno> {
+        let at = self
+            .parents
+            .iter()
+            .position(|parent| parent.name == name && !parent.unplugged)
+            .ok_or(Errno::ENOENT)?;
+        let going: Vec<_> = self.on_parent(at).map(|(id, _)| id).collect();
+        for id in &going {
+            self.note("unplug", Ok(()), *id);
+            self.forget(*id);
+        }
+        if let Some(parent) = self.parents.get_mut(at) {
+            parent.unplugged = true;
+            for node in std::mem::take(&mut parent.offered) {
+                self.tree.remove(node);
+            }
+        }
+        Ok(going)
+    }
+
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    pub(crate) fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.tree.clear_faults();
+    }
+
+    pub(crate) fn override_attr(&mut self, path: &str, fault: Option<AttrFault>) -> Result<(), Errno> {
+        let id = self.tree.resolve(path).ok_or(Errno::ENOENT)?;
+        let node = self.tree.get_mut(id).ok_or(Errno::ENOENT)?;
+        match &node.kind {
+            Kind::File(Attr::Control | Attr::Log) => Err(Errno::EPERM),
+            Kind::File(_) => {
+                node.fault = fault;
+                Ok(())
+            }
+            // The kernel may remember the directories and links that stay.
+            _ if node.lasting => Err(Errno::EPERM),
+            _ if matches!(fault, None | Some(AttrFault::Missing)) => {
+                node.fault = fault;
+                Ok(())
+            }
+            _ => Err(Errno::EISDIR),
+        }
+    }
+
+    pub(crate) fn by_uuid(&self, uuid: &str) -> Result<DeviceId, Errno> {
+        let wanted = |device: &Device| device.uuid.eq_ignore_ascii_case(uuid);
+        self.devices
+            .iter()
+            .find(|(_, device)| wanted(device))
+            .map(|(id, _)| *id)
+            .ok_or(Errno::ENOENT)
+    }
+
+    pub(crate) fn available(&self, of: TypeId) -> u32 {
+        let share = self.types.get(of).map(|t| t.data.share()).unwrap_or_default();
+        self.parent_of(of)
+            .map_or(0, |parent| parent.board.capacity.available(&self.live(of), (of, share)))
+    }
+
+    pub(crate) fn view(&self) -> Vec<DeviceView> {
+        let view = |device: &Device| {
+            let (parent, type_id) = self.names(device.type_id);
+            DeviceView {
+                uuid: device.uuid.clone(),
+                parent,
+                type_id,
+                group: device.group,
+                holder: device.holder.as_ref().map(|holder| holder.vm.clone()),
+                removing: matches!(device.stage, Stage::Removing),
+            }
+        };
+        self.devices.values().map(view).collect()
+    }
+
+    /// What is taken on the parent of a type. A device whose probe is going to fail takes only the core's count.
+    fn live(&self, of: TypeId) -> Vec<Live> {
+        let Some(parent) = self.types.get(of).map(|t| t.parent) else {
+            return Vec::new();
+        };
+        let counted_early = self
+            .parents
+            .get(parent)
+            .is_some_and(|p| p.board.capacity.refuses_before_probe());
+        self.on_parent(parent)
+            .filter(|(_, device)| counted_early || !matches!(device.stage, Stage::Probing { answer: Err(_), .. }))
+            .filter_map(|(_, device)| Some((device.type_id, self.types.get(device.type_id)?.data.share())))
+            .collect()
+    }
+
+    fn on_parent(&self, parent: ParentId) -> impl Iterator<Item = (DeviceId, &Device)> {
+        let here = move |device: &Device| self.types.get(device.type_id).is_some_and(|t| t.parent == parent);
+        self.devices
+            .iter()
+            .filter(move |(_, device)| here(device))
+            .map(|(id, device)| (*id, device))
+    }
+
+    fn parent_of(&self, of: TypeId) -> Option<&Parent> {
+        self.parents.get(self.types.get(of)?.parent)
+    }
+
+    fn names(&self, of: TypeId) -> (String, String) {
+        let type_name = self.types.get(of).map(|t| t.name.clone()).unwrap_or_default();
+        (
+            self.parent_of(of).map(|parent| parent.name.clone()).unwrap_or_default(),
+            type_name,
+        )
+    }
+
+    /// IOMMU groups are numbered from 0; the lowest free number is used again.
+    fn free_group(&self) -> u32 {
+        let used: Vec<u32> = self.devices.values().map(|device| device.group).collect();
+        (0..).find(|group| !used.contains(group)).unwrap_or(u32::MAX)
+    }
+
+    fn forget(&mut self, id: DeviceId) {
+        let Some(device) = self.devices.remove(&id) else { return };
+        for node in device.first.into_iter().chain([device.dir]).chain(device.last) {
+            self.tree.remove(node);
+        }
+    }
+
+    fn note(&mut self, op: &str, result: Result<(), Errno>, id: DeviceId) {
+        if let Some(device) = self.devices.get(&id) {
+            self.journal
+                .record(op, result, about(&self.parents, &self.types, device));
+        }
+    }
+}
+
+fn about<'a>(parents: &'a [Parent], types: &'a [Type], device: &'a Device) -> About<'a> {
+    let of = types.get(device.type_id);
+    About {
+        uuid: Some(&device.uuid),
+        parent: of
+            .and_then(|t| parents.get(t.parent))
+            .map(|parent| parent.name.as_str()),
+        type_id: of.map(|t| t.name.as_str()),
+        group: Some(device.group),
+    }
+}
