@@ -1,0 +1,387 @@
+//! What is wrong with a document, where, and what to do about it.
+//!
+//! Invariant: the message is one line of at most 300 bytes without control characters (libvirt shows it to people), and
+//! holds nothing of the document but names and the values of our own attributes: the document may hold passwords.
+
+use mdevkit_core::{Code, DEVICES_PER_DOMAIN, Slot, Uuid, ValueError};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The longest message, in bytes.
+const MESSAGE: usize = 300;
+/// How many characters of a source line a snippet shows on each side of the caret.
+const SNIPPET: usize = 60;
+
+/// Why a document was not read or not edited.
+///
+/// ```
+/// let error = mdevkit_xml::read(b"<domain>\n  <name>vm</nam>\n</domain>").unwrap_err();
+/// assert_eq!(error.to_string(), "line 2, column 11: </nam> closes <name>");
+/// assert_eq!((error.line(), error.column()), (Some(2), Some(11)));
+/// assert_eq!(error.snippet().unwrap(), "  <name>vm</nam>\n          ^");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct XmlError(Box<Detail>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Detail {
+    kind: XmlErrorKind,
+    place: Option<Place>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    line: usize,
+    column: usize,
+    /// What is shown of the line, and how many characters of it stand before the place.
+    shown: String,
+    before: usize,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum XmlErrorKind {
+    /// No bytes, or nothing but white space.
+    #[error("the document is empty; a libvirt <domain> was expected")]
+    Empty,
+    /// More bytes than [`crate::Limits::bytes`].
+    #[error("the document has {size} bytes; at most {limit} are read")]
+    TooBig {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Elements nest deeper than [`crate::Limits::depth`].
+    #[error("elements nest deeper than {limit}")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The bytes are not UTF-8, or the declaration says that they are something else.
+    #[error("{0}")]
+    Encoding(Cow<'static, str>),
+    /// Not well-formed XML.
+    #[error("{0}")]
+    Malformed(Cow<'static, str>),
+    /// A document type declaration; libvirt writes none, and entities could hide anything.
+    #[error("<!DOCTYPE> is not accepted; remove it")]
+    Doctype,
+    /// The root element is not libvirt's `<domain>`.
+    #[error("the document is <{found}>, not a libvirt <domain>{hint}")]
+    NotADomain {
+        /// The root element's name.
+        found: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// The domain's own `<uuid>` cannot be read.
+    #[error("the domain's <uuid> is not a UUID")]
+    DomainUuid,
+    /// Our element breaks its format.
+    #[error("{0}")]
+    Request(Cow<'static, str>),
+    /// A value in our element, or in a hostdev of ours, is not valid.
+    #[error("{attribute}: {source}")]
+    Value {
+        /// The attribute that holds it.
+        attribute: &'static str,
+        /// Why.
+        source: ValueError,
+    },
+    /// Two requests, or two hostdevs, have the same slot.
+    #[error("slot {slot} stands twice; each request and each alias ua-mdevkit-N has a slot of its own")]
+    DuplicateSlot {
+        /// The slot.
+        slot: Slot,
+    },
+    /// Two of the domain's devices have the same UUID.
+    #[error("device {uuid} stands twice in the domain; each has a UUID of its own")]
+    DuplicateUuid {
+        /// The UUID.
+        uuid: Uuid,
+    },
+    /// More than [`crate::Limits::devices`].
+    #[error("{count} devices are asked for; a domain may have {limit}")]
+    TooManyDevices {
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Our element is larger than [`crate::Limits::metadata`].
+    #[error("the requests take {size} bytes; at most {limit} are read")]
+    MetadataTooBig {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The requests were injected for another domain.
+    #[error(
+        "the requests were injected for domain {injected_for}: this one is a clone of it; \
+         run `mdevkit refresh` on it first"
+    )]
+    Clone {
+        /// The domain that they were injected for.
+        injected_for: Uuid,
+    },
+    /// The domain has no `<uuid>` to make a device's UUID from, and none was given.
+    #[error("the domain has no <uuid> yet: a device's UUID must be given")]
+    NoUuid,
+    /// The slot that was asked for is taken.
+    #[error("slot {slot} is taken; leave it out to get the lowest unused one")]
+    SlotTaken {
+        /// The slot.
+        slot: Slot,
+    },
+    /// The UUID that was asked for is another device's.
+    #[error("UUID {uuid} is taken: {by}")]
+    UuidTaken {
+        /// The UUID.
+        uuid: Uuid,
+        /// By what.
+        by: String,
+    },
+    /// No device of ours has this UUID.
+    #[error("no device of mdevkit's in this domain has UUID {uuid}")]
+    NotOursUuid {
+        /// The UUID.
+        uuid: Uuid,
+    },
+    /// No device of ours has this slot.
+    #[error("no device of mdevkit's in this domain has slot {slot}")]
+    NotOursSlot {
+        /// The slot.
+        slot: Slot,
+    },
+    /// The edit did not come out as it should have; nothing was changed. A defect of mdevkit.
+    #[error("the edit would have damaged the document and was given up: {0}; please report this as a bug")]
+    Internal(&'static str),
+}
+
+impl XmlError {
+    /// An error at a byte offset of the text.
+    #[cold]
+    pub(crate) fn at(text: &str, offset: usize, kind: XmlErrorKind) -> Self {
+        Self(Box::new(Detail {
+            kind,
+            place: Some(Place::of(text, offset)),
+        }))
+    }
+
+    /// Shorthand for the most frequent kind.
+    #[cold]
+    pub(crate) fn malformed(text: &str, offset: usize, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::at(text, offset, XmlErrorKind::Malformed(message.into()))
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> &XmlErrorKind {
+        &self.0.kind
+    }
+
+    /// The line, from 1; none when the error is about the document as a whole.
+    pub fn line(&self) -> Option<usize> {
+        self.0.place.as_ref().map(|place| place.line)
+    }
+
+    /// The column in characters, from 1; a byte order mark counts for nothing.
+    pub fn column(&self) -> Option<usize> {
+        self.0.place.as_ref().map(|place| place.column)
+    }
+
+    /// The line of the document with a caret under the place, for a terminal.
+    ///
+    /// It is the document's own text: do not write it to a log, the line may hold a password.
+    pub fn snippet(&self) -> Option<String> {
+        self.0
+            .place
+            .as_ref()
+            .map(|place| format!("{}\n{}^", place.shown, " ".repeat(place.before)))
+    }
+
+    /// The stable code of the refusal: [`Code::Xml`], [`Code::Request`] or [`Code::Clone`].
+    pub fn code(&self) -> Code {
+        use XmlErrorKind as K;
+        match self.0.kind {
+            K::Request(_)
+            | K::Value { .. }
+            | K::DuplicateSlot { .. }
+            | K::DuplicateUuid { .. }
+            | K::TooManyDevices { .. }
+            | K::MetadataTooBig { .. }
+            | K::NoUuid
+            | K::SlotTaken { .. }
+            | K::UuidTaken { .. }
+            | K::NotOursUuid { .. }
+            | K::NotOursSlot { .. } => Code::Request,
+            K::Clone { .. } => Code::Clone,
+            _ => Code::Xml,
+        }
+    }
+}
+
+impl From<XmlErrorKind> for XmlError {
+    #[cold]
+    fn from(kind: XmlErrorKind) -> Self {
+        Self(Box::new(Detail { kind, place: None }))
+    }
+}
+
+impl Place {
+    fn of(text: &str, offset: usize) -> Self {
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let (head, tail) = text.split_at(offset);
+        let line_start = head.rfind('\n').map_or(0, |at| at + 1);
+        let line_head = head
+            .get(line_start..)
+            .unwrap_or_default()
+            .trim_start_matches('\u{feff}');
+        let column = line_head.chars().count() + 1;
+        let skipped = column.saturating_sub(1 + SNIPPET);
+        let mut shown: String = if skipped > 0 { "...".to_owned() } else { String::new() };
+        shown.extend(line_head.chars().skip(skipped).map(printable));
+        let before = shown.chars().count();
+        shown.extend(
+            tail.split('\n')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(SNIPPET)
+                .map(printable),
+        );
+        shown.truncate(shown.trim_end().len());
+        Self {
+            line: head.bytes().filter(|b| *b == b'\n').count() + 1,
+            column,
+            shown,
+            before,
+        }
+    }
+}
+
+fn printable(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+/// A name or a value of the document as a message shows it: escaped, at most 64 characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+    if text.chars().nth(64).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+impl fmt::Display for XmlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut message = match &self.0.place {
+            Some(place) => format!("line {}, column {}: {}", place.line, place.column, self.0.kind),
+            None => self.0.kind.to_string(),
+        };
+        if message.contains(char::is_control) {
+            message = message.chars().map(printable).collect();
+        }
+        if message.len() > MESSAGE {
+            message.truncate(message.floor_char_boundary_before(MESSAGE - 3));
+            message.push_str("...");
+        }
+        f.write_str(&message)
+    }
+}
+
+/// `str::floor_char_boundary` is newer than our oldest compiler.
+trait FloorBoundary {
+    fn floor_char_boundary_before(&self, at: usize) -> usize;
+}
+
+impl FloorBoundary for str {
+    fn floor_char_boundary_before(&self, at: usize) -> usize {
+        (0..=at).rev().find(|at| self.is_char_boundary(*at)).unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for XmlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XmlError")
+            .field("kind", &self.0.kind)
+            .field("line", &self.line())
+            .field("column", &self.column())
+            .finish()
+    }
+}
+
+impl std::error::Error for XmlError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.kind {
+            XmlErrorKind::Value { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What bounds the work that a document can cause.
+///
+/// ```
+/// let limits = mdevkit_xml::Limits::default();
+/// assert_eq!((limits.bytes, limits.depth, limits.metadata, limits.devices), (16 << 20, 256, 64 << 10, 16));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The document, in bytes. libvirt itself reads at most 10 MB from a file and 4 MiB over RPC.
+    pub bytes: usize,
+    /// How deep elements nest; libxml2's own limit is 256 too.
+    pub depth: usize,
+    /// Our element in `<metadata>`, in bytes.
+    pub metadata: usize,
+    /// Requests in a domain.
+    pub devices: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 16 << 20,
+            depth: 256,
+            metadata: 64 << 10,
+            devices: DEVICES_PER_DOMAIN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_characters_from_one() {
+        let text = "\u{feff}ab\né<x\r\n";
+        for (offset, line, column) in [
+            (0, 1, 1),
+            (3, 1, 1),
+            (5, 1, 3),
+            (6, 2, 1),
+            (8, 2, 2),
+            (12, 3, 1),
+            (99, 3, 1),
+        ] {
+            let place = Place::of(text, offset);
+            assert_eq!((place.line, place.column), (line, column), "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn messages_are_one_short_line() {
+        let long = "ä\n".repeat(400);
+        let error = XmlError::malformed("x", 0, long.clone());
+        assert!(error.to_string().len() <= 300 && !error.to_string().contains('\n'));
+        let snippet = XmlError::malformed(&"y".repeat(5000), 2500, "z").snippet().unwrap();
+        assert!(snippet.len() < 300, "{snippet}");
+        assert_eq!(snippet.lines().count(), 2);
+    }
+}

@@ -1,0 +1,85 @@
+//! The text of our two elements.
+//!
+//! Invariant: a hostdev is written as libvirt writes it (`virDomainHostdevDefFormat()`), so that a define changes
+//! nothing in it; a request is written as libxml2 writes metadata (double quotes).
+
+use crate::NAMESPACE;
+use crate::layout::Line;
+use crate::notes::Notes;
+use mdevkit_core::{Alias, DeviceApi, Request, Slot, Uuid};
+
+/// A `<hostdev>`, without an address: libvirt assigns one.
+pub(crate) fn hostdev(slot: Slot, uuid: Uuid, model: DeviceApi) -> Vec<Line> {
+    // QEMU's post-parse adds display='off' to vfio-pci and refuses the attribute for the others.
+    let display = if model == DeviceApi::VfioPci {
+        " display='off'"
+    } else {
+        ""
+    };
+    vec![
+        line(
+            0,
+            format!("<hostdev mode='subsystem' type='mdev' managed='no' model='{model}'{display}>"),
+        ),
+        line(1, "<source>".to_owned()),
+        line(2, format!("<address uuid='{uuid}'/>")),
+        line(1, "</source>".to_owned()),
+        line(1, format!("<alias name='{}'/>", Alias(slot))),
+        line(0, "</hostdev>".to_owned()),
+    ]
+}
+
+/// A request, named under the prefix of the element that it goes into.
+pub(crate) fn request(prefix: &str, slot: Slot, request: &Request) -> Line {
+    let colon = if prefix.is_empty() { "" } else { ":" };
+    let mut text = format!("<{prefix}{colon}request");
+    let mut attribute = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text.push_str(&format!(" {name}=\"{}\"", escape(&value)));
+        }
+    };
+    attribute("slot", Some(slot.to_string()));
+    attribute("type", Some(request.spec.to_string()));
+    attribute("policy", request.policy.map(|policy| policy.to_string()));
+    attribute("parent", request.parent.as_ref().map(ToString::to_string));
+    attribute("params", request.params.as_ref().map(ToString::to_string));
+    text.push_str("/>");
+    line(0, text)
+}
+
+/// Our element around requests.
+pub(crate) fn requests(injected_for: Option<Uuid>, notes: &Notes, requests: Vec<Line>) -> Vec<Line> {
+    let domain = injected_for.map(|uuid| uuid.to_string()).unwrap_or_default();
+    let opened = opened(notes);
+    wrap(
+        format!("<mdevkit:requests xmlns:mdevkit=\"{NAMESPACE}\" for=\"{domain}\"{opened}>"),
+        requests,
+        "</mdevkit:requests>",
+    )
+}
+
+/// The attribute that holds notes, with a space before it; nothing when there are none.
+pub(crate) fn opened(notes: &Notes) -> String {
+    if notes.is_empty() {
+        String::new()
+    } else {
+        format!(" opened=\"{notes}\"")
+    }
+}
+
+/// Lines within an element.
+pub(crate) fn wrap(open: String, inner: Vec<Line>, close: &str) -> Vec<Line> {
+    let mut lines = vec![line(0, open)];
+    lines.extend(inner.into_iter().map(|inner| line(inner.depth + 1, inner.text)));
+    lines.push(line(0, close.to_owned()));
+    lines
+}
+
+fn line(depth: usize, text: String) -> Line {
+    Line { depth, text }
+}
+
+/// A value between double quotes. No word of ours needs it; that is for their types to change, not for this place.
+fn escape(value: &str) -> String {
+    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
