@@ -8,6 +8,9 @@
 //!                                                                       └─ none ──► residents? ──► Refusal
 //! ```
 //!
+//! Each round asks for all that matters by then, for all wants at once: the number of rounds grows neither with the
+//! parents nor with the wants.
+//!
 //! Invariant: equal input, equal answer. Ties go to the lowest address.
 //!
 //! Several devices of one domain are placed in the order of their slots, each seeing the room that the ones before
@@ -16,7 +19,7 @@
 
 use crate::refusal::{Reason, Refusal};
 use crate::{Available, Code, DeviceApi, Inventory, Known, Parent, ParentName, Slot, TypeId, Uuid, Want};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where each device goes, in the order of the wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,15 +87,14 @@ pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
     if !unlisted.is_empty() {
         return Answer::Needs(unlisted);
     }
+    let mut needs = BTreeSet::new();
     let mut taken = Taken::new();
     let mut placements = Vec::with_capacity(wants.len());
     for want in wants {
-        let type_id = match resolve(want, inventory) {
-            Ok(type_id) => type_id,
-            Err(answer) => return answer,
-        };
-        match place(want, &type_id, inventory, &taken) {
-            Ok(parent) => {
+        let placed = resolve(want, inventory)
+            .and_then(|type_id| place(want, &type_id, inventory, &taken, &mut needs).map(|parent| (parent, type_id)));
+        match placed {
+            Ok((parent, type_id)) => {
                 *taken.entry((parent.clone(), type_id.clone())).or_default() += 1;
                 placements.push(Placement {
                     slot: want.slot,
@@ -101,17 +103,30 @@ pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
                     type_id,
                 });
             }
-            Err(answer) => return answer,
+            Err(Stop::Needs(more)) => needs.extend(more),
+            Err(Stop::Refusal(refusal)) if needs.is_empty() => return Answer::Refusal(refusal),
+            // What the wants before it still have to know may yet make room for it.
+            Err(Stop::Refusal(_)) => {}
         }
     }
-    Answer::Plan(Plan { placements })
+    if needs.is_empty() {
+        Answer::Plan(Plan { placements })
+    } else {
+        Answer::Needs(needs.into_iter().collect())
+    }
+}
+
+/// Why one want has no place yet, or at all.
+enum Stop {
+    Needs(Vec<Need>),
+    Refusal(Box<Refusal>),
 }
 
 /// What the wants before this one take, by parent and type (count).
 type Taken = BTreeMap<(ParentName, TypeId), Available>;
 
 /// The one type that a spec means on this host: an id that exists, else a name.
-fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
+fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
     if let Some(id) = want.spec.as_id()
         && inventory.parents().any(|parent| parent.get(&id).is_some())
     {
@@ -120,6 +135,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
     // An id means the same type on every parent, so each name is read once.
     let mut names: BTreeMap<&TypeId, Option<&crate::TypeName>> = BTreeMap::new();
     let mut unread: BTreeMap<&TypeId, &ParentName> = BTreeMap::new();
+    let mut failed: BTreeMap<&ParentName, (&TypeId, &String)> = BTreeMap::new();
     for parent in inventory.parents() {
         for (id, offer) in parent.offers.get().into_iter().flatten() {
             match &offer.name {
@@ -129,7 +145,9 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
                 Known::NotYet => {
                     unread.entry(id).or_insert(&parent.name);
                 }
-                Known::Unreadable(_) => {}
+                Known::Unreadable(why) => {
+                    failed.entry(&parent.name).or_insert((id, why));
+                }
             }
         }
     }
@@ -138,7 +156,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
         let needs = unread
             .into_iter()
             .map(|(id, parent)| Need::Name(parent.clone(), id.clone()));
-        return Err(Answer::Needs(needs.collect()));
+        return Err(Stop::Needs(needs.collect()));
     }
     let mut meant = names
         .iter()
@@ -151,17 +169,31 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Answer> {
             vec![Reason::Means((*first).clone()), Reason::Means((*second).clone())],
         )),
         (None, _) => {
-            let reasons = inventory.parents().map(|parent| match &parent.offers {
-                Known::Unreadable(why) => Reason::Unreadable(parent.name.clone(), why.clone()),
-                Known::Is(_) | Known::NotYet => Reason::NotSupported(parent.name.clone()),
-            });
-            Err(refuse(want, Code::Type, reasons.collect()))
+            // What could not be read may be what was asked for.
+            let reasons: Vec<Reason> = inventory
+                .parents()
+                .map(|parent| match (&parent.offers, failed.get(&parent.name)) {
+                    (Known::Unreadable(why), _) => Reason::Unreadable(parent.name.clone(), why.clone()),
+                    (_, Some((id, why))) if !names.contains_key(id) => {
+                        Reason::Unreadable(parent.name.clone(), (*why).clone())
+                    }
+                    _ => Reason::NotSupported(parent.name.clone()),
+                })
+                .collect();
+            Err(refuse(want, code(&reasons), reasons))
         }
     }
 }
 
-/// The parent for one want, by its policy.
-fn place(want: &Want, id: &TypeId, inventory: &Inventory, taken: &Taken) -> Result<ParentName, Answer> {
+/// The parent for one want, by its policy. A choice whose interface is not known yet is taken to be good, and what is
+/// to be read goes to `asked`: so the wants after it can be looked at in the same round.
+fn place(
+    want: &Want,
+    id: &TypeId,
+    inventory: &Inventory,
+    taken: &Taken,
+    asked: &mut BTreeSet<Need>,
+) -> Result<ParentName, Stop> {
     let mut needs = Vec::new();
     let mut candidates: Vec<(Available, &ParentName)> = Vec::new();
     let mut reasons = Vec::new();
@@ -173,14 +205,16 @@ fn place(want: &Want, id: &TypeId, inventory: &Inventory, taken: &Taken) -> Resu
         }
     }
     if !needs.is_empty() {
-        return Err(Answer::Needs(needs));
+        return Err(Stop::Needs(needs));
     }
     candidates.sort_by(|a, b| want.policy.prefer(*a, *b));
     for (_, name) in candidates {
         match check_api(want, id, inventory, name) {
             Ok(()) => return Ok(name.clone()),
             Err(ApiProblem::Unknown) => {
-                return Err(Answer::Needs(vec![Need::DeviceApi(name.clone(), id.clone())]));
+                asked.insert(Need::DeviceApi(name.clone(), id.clone()));
+                asked.extend(other_apis(want, id, inventory));
+                return Ok(name.clone());
             }
             Err(ApiProblem::Other(reason)) => reasons.push(reason),
         }
@@ -244,6 +278,22 @@ fn check_api(want: &Want, id: &TypeId, inventory: &Inventory, name: &ParentName)
     }
 }
 
+/// Once one parent's interface was found wrong, those of all the others: not one more round for each.
+fn other_apis(want: &Want, id: &TypeId, inventory: &Inventory) -> Vec<Need> {
+    let apis = || {
+        inventory
+            .parents()
+            .filter_map(|parent| parent.get(id).map(|offer| (&parent.name, &offer.device_api)))
+    };
+    if apis().all(|(_, api)| api.is_not_yet() || api.get() == want.device_api.as_ref()) {
+        return Vec::new();
+    }
+    apis()
+        .filter(|(_, api)| api.is_not_yet())
+        .map(|(name, _)| Need::DeviceApi(name.clone(), id.clone()))
+        .collect()
+}
+
 fn wrong_model(name: &ParentName, offered: DeviceApi, model: DeviceApi) -> Reason {
     Reason::Model {
         parent: name.clone(),
@@ -253,25 +303,26 @@ fn wrong_model(name: &ParentName, offered: DeviceApi, model: DeviceApi) -> Reaso
 }
 
 /// No parent is left: turns "full" into what it is full of, and ranks the reasons.
-fn explain(want: &Want, id: &TypeId, inventory: &Inventory, mut reasons: Vec<Reason>) -> Result<ParentName, Answer> {
+fn explain(want: &Want, id: &TypeId, inventory: &Inventory, mut reasons: Vec<Reason>) -> Result<ParentName, Stop> {
     if reasons.iter().any(|reason| matches!(reason, Reason::Full(_))) {
         match &inventory.residents {
-            Known::NotYet => return Err(Answer::Needs(vec![Need::Residents])),
+            Known::NotYet => return Err(Stop::Needs(vec![Need::Residents])),
             Known::Unreadable(_) => {}
             Known::Is(residents) => {
                 for reason in &mut reasons {
                     let Reason::Full(parent) = reason else { continue };
-                    let mut here = residents
+                    // It has room, and the wants before this one take it all.
+                    let promised = inventory
+                        .parent(parent)
+                        .and_then(|parent| parent.get(id)?.available.get())
+                        .is_some_and(|available| *available > 0);
+                    let types: BTreeSet<&TypeId> = residents
                         .iter()
                         .filter(|resident| resident.parent == *parent)
-                        .peekable();
-                    let any = here.peek().is_some();
-                    let same = here.clone().any(|resident| resident.type_id.as_ref() == Some(id));
-                    if any && !same {
-                        let mut types: Vec<TypeId> = here.filter_map(|resident| resident.type_id.clone()).collect();
-                        types.sort();
-                        types.dedup();
-                        *reason = Reason::OtherTypes(parent.clone(), types);
+                        .filter_map(|resident| resident.type_id.as_ref())
+                        .collect();
+                    if !promised && !types.is_empty() && !types.contains(id) {
+                        *reason = Reason::OtherTypes(parent.clone(), types.into_iter().cloned().collect());
                     }
                 }
             }
@@ -295,8 +346,8 @@ fn code(reasons: &[Reason]) -> Code {
     }
 }
 
-fn refuse(want: &Want, code: Code, reasons: Vec<Reason>) -> Answer {
-    Answer::Refusal(Box::new(Refusal {
+fn refuse(want: &Want, code: Code, reasons: Vec<Reason>) -> Stop {
+    Stop::Refusal(Box::new(Refusal {
         code,
         slot: want.slot,
         spec: want.spec.clone(),
