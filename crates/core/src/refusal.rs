@@ -3,7 +3,9 @@
 //! Invariant: the line ([`Display`](std::fmt::Display)) is one line of at most [`Refusal::HEADLINE`] bytes; the
 //! reasons have it all.
 
+use crate::value::one_line;
 use crate::{Code, DeviceApi, ParentName, Slot, TypeId, TypeSpec};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A want without a place.
@@ -90,8 +92,9 @@ impl Reason {
         }
     }
 
-    /// What `count` parents have in common, as the end of a sentence.
-    fn phrase(&self, count: usize) -> String {
+    /// What `count` parents have in common, as the end of a sentence. `differ`: not in every detail.
+    fn phrase(&self, count: usize, differ: bool) -> String {
+        let more = if differ { ", ..." } else { "" };
         let (s, are, run, offer) = if count == 1 {
             ("", "is", "runs", "offers")
         } else {
@@ -102,17 +105,27 @@ impl Reason {
             Self::NotSupported(_) => format!("{parents} {} not offer it", if count == 1 { "does" } else { "do" }),
             Self::Full(_) => format!("{parents} {are} full"),
             Self::OtherTypes(_, types) => match types.as_slice() {
-                [only] => format!("{parents} {run} other types ({only})"),
+                [only] => format!("{parents} {run} other types ({only}{more})"),
                 [first, ..] => format!("{parents} {run} other types ({first}, ...)"),
                 [] => format!("{parents} {run} other types"),
             },
-            Self::Refused(_, why) => format!("{parents} refused ({why})"),
+            Self::Refused(_, why) => format!("{parents} refused ({why}{more})"),
             Self::Model { offered, model, .. } => {
                 format!("{parents} {offer} {offered}, the hostdev's model is {model}")
             }
             Self::Excluded(_) => format!("{parents} {are} not the one that the request names"),
-            Self::Unreadable(_, why) => format!("{parents} cannot be read ({why})"),
+            Self::Unreadable(_, why) => format!("{parents} cannot be read ({why}{more})"),
             Self::Means(id) => id.to_string(),
+        }
+    }
+
+    /// Whether both say the same of their parents.
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OtherTypes(_, mine), Self::OtherTypes(_, theirs)) => mine == theirs,
+            (Self::Refused(_, mine), Self::Refused(_, theirs))
+            | (Self::Unreadable(_, mine), Self::Unreadable(_, theirs)) => mine == theirs,
+            _ => true,
         }
     }
 }
@@ -126,12 +139,12 @@ impl fmt::Display for Reason {
                 let types: Vec<&str> = types.iter().map(TypeId::as_str).collect();
                 write!(f, "{parent}: runs other types ({})", types.join(", "))
             }
-            Self::Refused(parent, why) => write!(f, "{parent}: refused: {why}"),
+            Self::Refused(parent, why) => write!(f, "{parent}: refused: {}", one_line(why)),
             Self::Model { parent, offered, model } => {
                 write!(f, "{parent}: offers {offered}, the hostdev's model is {model}")
             }
             Self::Excluded(parent) => write!(f, "{parent}: the request names another parent"),
-            Self::Unreadable(parent, why) => write!(f, "{parent}: cannot be read: {why}"),
+            Self::Unreadable(parent, why) => write!(f, "{parent}: cannot be read: {}", one_line(why)),
             Self::Means(id) => write!(f, "it means {id}"),
         }
     }
@@ -141,17 +154,18 @@ impl Refusal {
     /// The longest headline, in bytes: with its code and prefix it must fit in libvirt's one error line of 300.
     pub const HEADLINE: usize = 270;
 
-    /// The reasons of equal kind together, most useful kind first: `(count, one of them)`.
-    fn groups(&self) -> Vec<(usize, &Reason)> {
-        let mut groups: Vec<(usize, &Reason)> = Vec::new();
+    /// The reasons of equal kind together, most useful kind first: a phrase for each kind.
+    fn groups(&self) -> Vec<String> {
+        let mut groups: BTreeMap<u8, (&Reason, usize, bool)> = BTreeMap::new();
         for reason in &self.reasons {
-            match groups.iter_mut().find(|(_, first)| first.rank() == reason.rank()) {
-                Some((count, _)) => *count += 1,
-                None => groups.push((1, reason)),
-            }
+            let (first, count, differ) = groups.entry(reason.rank()).or_insert((reason, 0, false));
+            *count += 1;
+            *differ |= !first.agrees(reason);
         }
-        groups.sort_by_key(|(_, reason)| reason.rank());
         groups
+            .into_values()
+            .map(|(first, count, differ)| first.phrase(count, differ))
+            .collect()
     }
 }
 
@@ -162,25 +176,22 @@ impl fmt::Display for Refusal {
             (Code::Ambiguous, [first, second, ..]) => {
                 format!(
                     "{spec} means more than one type: {} and {}; ask by id",
-                    first.phrase(1),
-                    second.phrase(1)
+                    first.phrase(1, false),
+                    second.phrase(1, false)
                 )
             }
             (_, []) => format!("no {spec}: this host has no parents of mediated devices; is the driver loaded?"),
             (code, _) => {
-                let groups: Vec<String> = self
-                    .groups()
-                    .into_iter()
-                    .map(|(count, reason)| reason.phrase(count))
-                    .collect();
+                let pinned = self.reasons.iter().any(|reason| matches!(reason, Reason::Excluded(_)));
                 let head = match code {
                     Code::Full => format!("no {spec} left"),
-                    Code::Type => format!("no type {spec} here (see: mdevkit types)"),
+                    Code::Type if !pinned => format!("no type {spec} here (see: mdevkit types)"),
                     _ => format!("no {spec}"),
                 };
-                format!("{head}: {}", groups.join(", "))
+                format!("{head}: {}", self.groups().join(", "))
             }
         };
+        line = one_line(&line);
         if line.len() > Self::HEADLINE {
             let mut end = Self::HEADLINE - 3;
             while !line.is_char_boundary(end) {

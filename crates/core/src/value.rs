@@ -40,6 +40,19 @@ pub(crate) fn excerpt(text: &str, limit: usize) -> String {
     shown
 }
 
+/// The text with its line ends and other control characters escaped, and nothing else changed.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// Gives a word that is parsed from text its `FromStr`-shaped serde and `Display` forms.
 macro_rules! serde_as_text {
     ($type:ty) => {
