@@ -20,7 +20,7 @@ use crate::{
 /// One device to be made: a request with its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// The request's slot; a request without one is numbered from above the others.
+    /// The request's slot; a request without one gets that of its hostdev's alias, or the lowest that is unused.
     pub slot: Slot,
     /// The device's identity, from the hostdev.
     pub uuid: Uuid,
@@ -163,13 +163,16 @@ pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsErro
     no_duplicate(&slots)?;
     no_duplicate(&aliases(domain).map(|(slot, _)| slot).collect::<Vec<_>>())?;
     for (slot, hostdev) in aliases(domain) {
-        if !slots.contains(&slot) {
-            return match hostdev.mdev() {
-                Some(uuid) => Err(WantsError::NoRequest { slot, uuid }),
-                None => Err(WantsError::NotMdev { slot }),
-            };
+        if slots.contains(&slot) {
+            continue;
+        }
+        match hostdev.mdev() {
+            Some(uuid) if by_hand(set, uuid) => {}
+            Some(uuid) => return Err(WantsError::NoRequest { slot, uuid }),
+            None => return Err(WantsError::NotMdev { slot }),
         }
     }
+    slots.extend(aliases(domain).map(|(slot, _)| slot));
 
     let mut found = Wants::default();
     for request in &set.requests {
@@ -212,6 +215,13 @@ pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsErro
     }
     found.wants.sort_by_key(|want| want.slot);
     Ok(found)
+}
+
+/// Whether a request without a slot names the device.
+fn by_hand(set: &crate::RequestSet, uuid: Uuid) -> bool {
+    set.requests
+        .iter()
+        .any(|request| request.slot.is_none() && request.uuid == Some(uuid))
 }
 
 /// The hostdevs that carry our alias.
