@@ -6,8 +6,10 @@
 //! |---|---|
 //! | not there | create |
 //! | ours, this domain's, of that type | adopt |
+//! | ours, this domain's, of another type | replace |
 //! | ours, being released | wait, then create |
-//! | another domain's | refuse, name it |
+//! | not finished: it has no type yet, or no more | wait |
+//! | another domain's, or made by hand | refuse, name it |
 //! | foreign, of that type | use it, never own it |
 //! | foreign, of another type | refuse |
 
@@ -89,9 +91,12 @@ pub fn encounter(want: &Want, domain: Uuid, found: Option<&Existing>, record: Op
             by: record.owner.to_string(),
         };
     }
+    if record.is_some_and(|record| record.state == State::Releasing) {
+        // Even when the device is gone already: whoever removes it has yet to say so in the ledger.
+        return Encounter::Wait;
+    }
     let Some(found) = found else { return Encounter::Create };
     match (record, &found.type_id) {
-        (Some(record), _) if record.state == State::Releasing => Encounter::Wait,
         (_, None) => Encounter::Wait,
         (Some(_), Some(_)) => {
             if found.is(want) {
