@@ -11,7 +11,8 @@ use crate::Uuid;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The version that this code writes. It rises when an older reader would misunderstand.
+/// The version that this code writes. It rises when an older reader would misunderstand: with a new [`super::State`]
+/// or [`super::Framework`] too, which an older reader would take for damage. A new field or kind of owner needs none.
 pub const VERSION: u64 = 1;
 
 /// Why a ledger was not read.

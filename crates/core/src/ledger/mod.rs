@@ -75,10 +75,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops the records of other boots: their devices died with it. Tells how many they were.
+    /// Drops the records of other boots, whose devices died with them; those of an unknown kind stay. Tells how many
+    /// were dropped.
     pub fn forget_other_boots(&mut self, boot: &BootId) -> usize {
         let before = self.records.len();
-        self.records.retain(|_, record| record.boot_id == *boot);
+        self.records
+            .retain(|_, record| record.boot_id == *boot || matches!(record.owner, Owner::Other(_)));
         before - self.records.len()
     }
 }

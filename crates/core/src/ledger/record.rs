@@ -1,6 +1,7 @@
 //! One record: a device of ours and its owner.
 //!
-//! Invariant: what a newer version wrote into a record and we do not know is written back as it was.
+//! Invariant: what a newer version wrote into a record and we do not know is written back as it was. A newer version
+//! that has more to say of a domain or a person as owner says it in a field of the record, not of the owner.
 
 use crate::value::{ValueError, serde_as_text};
 use crate::{ParentName, Slot, TypeId, Uuid};
@@ -100,6 +101,8 @@ impl Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A ledger that was rebuilt knows no names.
+            Self::Domain { uuid, name, .. } if name.is_empty() => write!(f, "domain {uuid}"),
             Self::Domain { uuid, name, .. } => write!(f, "domain {} ({uuid})", crate::value::excerpt(name, 64)),
             Self::Manual => f.write_str("mdevkit create (made by hand)"),
             Self::Other(_) => f.write_str("an owner that a newer mdevkit wrote"),

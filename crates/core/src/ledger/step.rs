@@ -113,6 +113,9 @@ pub fn step(record: Option<&Record>, uuid: Uuid, event: Event) -> Result<Option<
             ..record.clone()
         })
     };
+    if matches!(record.owner, Owner::Other(_)) {
+        return Err(not_yours());
+    }
     match event {
         Event::Intend(_) => Err(wrong_state()),
         Event::Created { since } => match record.state {
@@ -163,10 +166,7 @@ pub fn step(record: Option<&Record>, uuid: Uuid, event: Event) -> Result<Option<
                 (true, State::Intent | State::Created) => Ok(moved(State::Releasing, since)),
             }
         }
-        Event::Gone => match record.owner {
-            Owner::Other(_) => Err(not_yours()),
-            Owner::Domain { .. } | Owner::Manual => Ok(None),
-        },
+        Event::Gone => Ok(None),
     }
 }
 
