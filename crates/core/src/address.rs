@@ -129,9 +129,11 @@ impl FromStr for ParentName {
         if text.bytes().all(|b| b == b'.') {
             return Err(bad("it is not a name but a place"));
         }
+        // A person may write 0000:3B:00.0; the kernel's name of it has small letters.
+        let bdf: Option<Bdf> = text.parse().ok();
         Ok(Self {
-            text: text.to_owned(),
-            bdf: text.parse().ok(),
+            text: bdf.map_or_else(|| text.to_owned(), |bdf| bdf.to_string()),
+            bdf,
         })
     }
 }
