@@ -1,2 +1,5 @@
-//! The operator's command.
-fn main() {}
+//! The operator's command: see `mdevkit --help`.
+
+fn main() -> std::process::ExitCode {
+    mdevkit::run(std::env::args_os()).into()
+}

@@ -1,0 +1,127 @@
+//! The command line: what is common to all subcommands, and which of them is meant.
+
+use crate::commands as c;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::out::Out;
+use clap::{Parser, Subcommand};
+use mdevkit_host::{Host, Reaper, Root};
+use std::path::PathBuf;
+
+/// Mediated devices (mdev, vGPU) for libvirt domains: see, plan, inject, create, remove.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mdevkit",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Examples:
+  mdevkit types                                         what this host can create
+  EDITOR='mdevkit inject --type V100DX-4Q' virsh edit vm   give a domain a vGPU; it is made when the domain starts
+  mdevkit plan vm.xml                                   where its devices would go now, or why nowhere
+  mdevkit sim --board v100dx:8 /tmp/host                a host with 8 simulated GPUs; use it with --root /tmp/host
+
+Exit status: 0 done, 1 refused, 2 usage, 3 bad input, 4 host error."
+)]
+pub(crate) struct Cli {
+    /// Use the host below DIR (a simulated or captured one) instead of this machine
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    root: PathBuf,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Types(c::types::Args),
+    Devices(c::devices::Args),
+    Plan(c::plan::Args),
+    Inject(c::inject::Args),
+    Eject(c::eject::Args),
+    Refresh(c::refresh::Args),
+    Show(c::show::Args),
+    Create(c::create::Args),
+    Remove(c::remove::Args),
+    Reconcile(c::reconcile::Args),
+    Sim(c::sim::Args),
+    Demo(c::demo::Args),
+    #[command(name = c::reap::NAME, hide = true)]
+    Reap(c::reap::Args),
+}
+
+/// What every subcommand gets.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) root: Root,
+    pub(crate) out: Out,
+}
+
+impl Context {
+    /// The host at hand. Removals run in a child, because the kernel's write may block unkillably.
+    pub(crate) fn host(&self) -> Host {
+        let host = Host::new(self.root.clone());
+        match std::env::current_exe() {
+            Ok(program) => host.with_reaper(Reaper {
+                program,
+                args: vec![c::reap::NAME.into()],
+            }),
+            Err(_) => host,
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let root = if self.root == std::path::Path::new("/") {
+            Root::system()
+        } else {
+            Root::at(self.root)
+        };
+        let context = Context {
+            root,
+            out: Out {
+                json: self.json,
+                verbose: self.verbose,
+            },
+        };
+        match self.command {
+            Command::Types(args) => args.run(&context),
+            Command::Devices(args) => args.run(&context),
+            Command::Plan(args) => args.run(&context),
+            Command::Inject(args) => args.run(&context),
+            Command::Eject(args) => args.run(&context),
+            Command::Refresh(args) => args.run(&context),
+            Command::Show(args) => args.run(&context),
+            Command::Create(args) => args.run(&context),
+            Command::Remove(args) => args.run(&context),
+            Command::Reconcile(args) => args.run(&context),
+            Command::Sim(args) => args.run(&context),
+            Command::Demo(args) => args.run(&context),
+            Command::Reap(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

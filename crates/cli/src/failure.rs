@@ -1,0 +1,96 @@
+//! Why a command did not do what it was asked, and what a person reads then.
+//!
+//! ```text
+//! mdevkit[E-FULL]: no V100DX-4Q left: 8 GPUs run another size
+//!   0000:06:00.0: runs another size
+//! ```
+
+use crate::exit::Exit;
+use crate::out::note;
+use mdevkit_core::{Code, Refusal};
+use mdevkit_host::HostError;
+
+/// A command's failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    code: Option<Code>,
+    message: String,
+    details: Vec<String>,
+}
+
+impl Failure {
+    fn new(exit: Exit, code: Option<Code>, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+        }
+    }
+
+    /// The command line asks for something that does not go together.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, Some(Code::Usage), message)
+    }
+
+    /// A file or a value in it is wrong.
+    pub(crate) fn bad_input(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Exit::BadInput, Some(code), message)
+    }
+
+    /// The machine said something unexpected.
+    pub(crate) fn host(message: impl Into<String>) -> Self {
+        Self::new(Exit::HostError, Some(Code::Host), message)
+    }
+
+    /// It could be done elsewhere or later.
+    pub(crate) fn refused(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Exit::Refused, Some(code), message)
+    }
+
+    /// Adds lines that are shown below the first.
+    pub(crate) fn with(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    /// Puts `FILE: ` before the message.
+    pub(crate) fn within(mut self, file: &str) -> Self {
+        self.message = format!("{file}: {}", self.message);
+        self
+    }
+
+    /// Says it on stderr.
+    pub(crate) fn report(&self) {
+        match self.code {
+            Some(code) => note(format!("mdevkit[{code}]: {}", self.message)),
+            None => note(format!("mdevkit: {}", self.message)),
+        }
+        for detail in &self.details {
+            note(format!("  {detail}"));
+        }
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        let exit = if error.is_refusal() {
+            Exit::Refused
+        } else {
+            match error.code() {
+                Code::Xml | Code::Request | Code::Config => Exit::BadInput,
+                Code::Usage => Exit::Usage,
+                _ => Exit::HostError,
+            }
+        };
+        Self::new(exit, Some(error.code()), error.to_string())
+    }
+}
+
+impl From<&Refusal> for Failure {
+    fn from(refusal: &Refusal) -> Self {
+        let details = refusal.reasons.iter().map(ToString::to_string);
+        Self::refused(refusal.code, refusal.to_string()).with(details)
+    }
+}
