@@ -17,6 +17,15 @@ pub struct Released {
 }
 
 impl Host {
+    /// Whether the ledger gives the domain any device. Takes no lock.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn owns(&self, domain: Uuid) -> Result<bool, HostError> {
+        let ledger = self.state().ledger(Deadline::after(Limits::default().lock))?;
+        Ok(ledger.of_domain(domain).next().is_some())
+    }
+
     /// Removes the devices of a domain. What could not be removed yet is recorded as `releasing`.
     ///
     /// # Errors

@@ -1,0 +1,215 @@
+//! What crashes leave, and how it is settled.
+
+use crate::common::{Fixture, dead_daemon, device, domain_uuid, quick, start, wants};
+use mdevkit_core::Code;
+use mdevkit_core::ledger::Action;
+use mdevkit_host::{HostError, How, ReconcileOptions};
+use std::os::unix::fs::PermissionsExt;
+
+/// A device of a domain whose daemon is of this kind.
+fn crashed(fixture: &Fixture, domain: u32, daemon: Option<mdevkit_core::ledger::Daemon>) {
+    // The start itself must succeed, so the daemon's death is written in afterwards.
+    fixture.start(domain, &["mtty-1"]).unwrap();
+    let text = |daemon| format!(r#""daemon":{},"#, serde_json::to_value(daemon).unwrap());
+    let living = text(mdevkit_host::daemon().unwrap());
+    assert!(fixture.ledger().contains(&living));
+    let ledger = fixture.ledger().replace(&living, &daemon.map(text).unwrap_or_default());
+    fixture.put("run/mdevkit/ledger.json", &ledger);
+    let file = fixture.path("run/mdevkit/ledger.json");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn reconcile(fixture: &Fixture, grace_s: Option<u64>) -> Vec<Action> {
+    let options = ReconcileOptions {
+        grace_s,
+        ..ReconcileOptions::default()
+    };
+    let outcomes = fixture.host.reconcile(&options).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.done.is_ok()), "{outcomes:?}");
+    outcomes.into_iter().map(|outcome| outcome.action).collect()
+}
+
+#[test]
+fn only_a_device_that_nobody_will_come_for_is_collected() {
+    let unseen = mdevkit_core::ledger::Daemon {
+        pid: 1,
+        start_ticks: 1,
+        pid_namespace: 1,
+    };
+    for (story, daemon, runs, grace, stays) in [
+        ("its daemon lives", mdevkit_host::daemon(), false, None, true),
+        ("its daemon is gone", Some(dead_daemon()), false, None, false),
+        (
+            "its daemon is gone, its guest runs",
+            Some(dead_daemon()),
+            true,
+            None,
+            true,
+        ),
+        ("its daemon cannot be seen", Some(unseen), false, None, true),
+        (
+            "its daemon cannot be seen, no grace",
+            Some(unseen),
+            false,
+            Some(0),
+            false,
+        ),
+        (
+            "no daemon is known, no grace, its guest runs",
+            None,
+            true,
+            Some(0),
+            true,
+        ),
+        ("no daemon is known, no grace", None, false, Some(0), false),
+    ] {
+        let fixture = Fixture::new(&["mtty"]);
+        fixture.foreign("mtty", "mtty-2", device(9, 9));
+        crashed(&fixture, 1, daemon);
+        if runs {
+            fixture.status_file(1);
+        }
+        let options = ReconcileOptions {
+            dry_run: true,
+            grace_s: grace,
+            ..ReconcileOptions::default()
+        };
+        fixture.host.reconcile(&options).unwrap();
+        assert_eq!(fixture.devices().len(), 2, "{story}: a dry run does nothing");
+        reconcile(&fixture, grace);
+        assert_eq!(fixture.devices().len(), if stays { 2 } else { 1 }, "{story}");
+        assert!(
+            fixture.devices().iter().any(|(uuid, ..)| *uuid == device(9, 9)),
+            "{story}: the foreign one stays"
+        );
+    }
+}
+
+#[test]
+fn the_next_start_takes_over_what_a_crash_left() {
+    let fixture = Fixture::new(&["mtty"]);
+    crashed(&fixture, 1, Some(dead_daemon()));
+    assert_eq!(fixture.start(1, &["mtty-1"]).unwrap()[0].how, How::Adopted);
+    reconcile(&fixture, Some(0));
+    assert_eq!(fixture.devices().len(), 1, "it belongs to the living daemon now");
+}
+
+#[test]
+fn a_device_that_vanished_is_forgotten() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    fixture.sim.control(&format!("vanish {}\n", device(1, 0))).unwrap();
+    assert!(matches!(reconcile(&fixture, None)[..], [Action::Forget { .. }]));
+    assert!(!fixture.ledger().contains("uuid"));
+}
+
+#[test]
+fn records_of_another_boot_are_nothing() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let boot = mdevkit_host::boot_id(fixture.host.root()).unwrap().to_string();
+    let old = fixture.ledger().replace(&boot, "00000000-1111-2222-3333-444444444444");
+    fixture.put("run/mdevkit/ledger.json", &old);
+    assert!(
+        fixture.end(1).is_empty(),
+        "a device of that uuid was made by somebody else, on this boot"
+    );
+    assert_eq!(fixture.devices().len(), 1);
+}
+
+#[test]
+fn a_damaged_ledger_is_set_aside_and_rebuilt_from_what_can_be_proven() {
+    for damage in ["", "{", "[]", r#"{"version":1}"#, r#"{"records":[]}"#, "\u{0}\u{0}"] {
+        let fixture = Fixture::new(&["mtty"]);
+        fixture.start(1, &["mtty-1"]).unwrap();
+        fixture.foreign("mtty", "mtty-2", device(9, 9));
+        fixture.status_file(1);
+        fixture.put("run/mdevkit/ledger.json", damage);
+        assert_eq!(
+            fixture.end(1).len(),
+            1,
+            "{damage:?}: the domain's own is known by its uuid"
+        );
+        assert_eq!(
+            fixture.devices().len(),
+            1,
+            "{damage:?}: what cannot be proven is foreign"
+        );
+        let names = std::fs::read_dir(fixture.path("run/mdevkit")).unwrap();
+        let aside = names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
+        assert_eq!(aside.count(), 1, "{damage:?}: kept for a person to look at");
+    }
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_is_not_touched() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let newer = fixture.ledger().replace(r#""version":1"#, r#""version":2"#);
+    fixture.put("run/mdevkit/ledger.json", &newer);
+    assert_eq!(
+        fixture.start(2, &["mtty-1"]).unwrap_err().code(),
+        Code::Ledger,
+        "prepare refuses"
+    );
+    assert!(
+        fixture.host.release(domain_uuid(1), &quick()).is_err(),
+        "release does nothing"
+    );
+    assert!(fixture.host.reconcile(&ReconcileOptions::default()).is_err());
+    assert_eq!(fixture.devices().len(), 1);
+    assert_eq!(fixture.ledger(), newer);
+}
+
+#[test]
+fn a_ledger_that_others_can_write_or_that_is_a_link_is_refused() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let file = fixture.path("run/mdevkit/ledger.json");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let error = fixture.start(2, &["mtty-1"]).unwrap_err();
+    assert!(matches!(error, HostError::Untrusted { .. }), "{error}");
+
+    std::fs::rename(&file, fixture.path("run/elsewhere.json")).unwrap();
+    std::os::unix::fs::symlink(fixture.path("run/elsewhere.json"), &file).unwrap();
+    assert_eq!(fixture.start(2, &["mtty-1"]).unwrap_err().code(), Code::Ledger);
+
+    std::fs::remove_file(&file).unwrap();
+    std::fs::set_permissions(fixture.path("run/mdevkit"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let error = fixture.start(2, &["mtty-1"]).unwrap_err();
+    assert!(matches!(error, HostError::Untrusted { .. }), "{error}");
+    assert_eq!(fixture.devices().len(), 1, "nothing was made or removed meanwhile");
+}
+
+#[test]
+fn a_hook_at_work_is_left_alone() {
+    let fixture = Fixture::new(&["mtty"]);
+    crashed(&fixture, 1, Some(dead_daemon()));
+    fixture.sim.control("slow-create mtty mtty-2 1 400\n").unwrap();
+    std::thread::scope(|scope| {
+        let hook = scope.spawn(|| {
+            let start = start(1, mdevkit_host::daemon());
+            fixture.host.acquire(&start, &wants(1, &["mtty-1", "mtty-2"]), &quick())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let options = ReconcileOptions {
+            wait_ms: 10,
+            ..ReconcileOptions::default()
+        };
+        fixture.host.reconcile(&options).unwrap();
+        assert!(hook.join().unwrap().is_ok());
+    });
+    assert_eq!(fixture.devices().len(), 2);
+}
+
+#[test]
+fn fields_that_a_newer_minor_version_wrote_are_kept() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let extended = fixture
+        .ledger()
+        .replace(r#""state":"created""#, r#""state":"created","colour":"blue""#);
+    fixture.put("run/mdevkit/ledger.json", &extended);
+    fixture.start(2, &["mtty-1"]).unwrap();
+    assert!(fixture.ledger().contains(r#""colour":"blue""#));
+}
