@@ -71,6 +71,31 @@ impl Code {
             Self::Usage => "E-USAGE",
         }
     }
+
+    /// The exit status that programs end with: 1 refused, 2 usage, 3 bad input, 4 host error.
+    ///
+    /// ```
+    /// use mdevkit_core::Code;
+    /// assert_eq!(Code::Full.exit_status(), 1);
+    /// assert_eq!(Code::Xml.exit_status(), 3);
+    /// ```
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Full
+            | Self::Type
+            | Self::Ambiguous
+            | Self::Model
+            | Self::Clone
+            | Self::Owned
+            | Self::Foreign
+            | Self::Busy
+            | Self::NoHostdev
+            | Self::NoRequest => 1,
+            Self::Usage => 2,
+            Self::Xml | Self::Request => 3,
+            Self::Config | Self::Ledger | Self::Host | Self::Lock => 4,
+        }
+    }
 }
 
 impl fmt::Display for Code {
