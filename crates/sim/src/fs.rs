@@ -73,6 +73,13 @@ impl SimFs {
             flags: 0,
         }
     }
+
+    /// What the kernel may keep: nothing that can change, and a fault may change any file. Nor the mount's root, so that
+    /// a dead mount shows (ENOTCONN) to who looks at it.
+    fn ttl(&self, id: NodeId, node: &Node) -> Duration {
+        let keep = node.lasting && id != self.root && !matches!(node.kind, Kind::File(_));
+        if keep { REMEMBER } else { Duration::ZERO }
+    }
 }
 
 fn kind(node: &Node) -> FileType {
@@ -80,15 +87,6 @@ fn kind(node: &Node) -> FileType {
         Kind::Dir(_) => FileType::Directory,
         Kind::Link(_) => FileType::Symlink,
         Kind::File(_) => FileType::RegularFile,
-    }
-}
-
-/// What the kernel may keep: nothing that can change, and a fault may change any file.
-fn ttl(node: &Node) -> Duration {
-    if node.lasting && !matches!(node.kind, Kind::File(_)) {
-        REMEMBER
-    } else {
-        Duration::ZERO
     }
 }
 
@@ -100,7 +98,7 @@ impl Filesystem for SimFs {
             .to_str()
             .and_then(|name| tree.lookup(self.id(parent), name, Instant::now()))
         {
-            Some((id, node)) => reply.entry(&ttl(node), &self.attr(tree, id, node), Generation(0)),
+            Some((id, node)) => reply.entry(&self.ttl(id, node), &self.attr(tree, id, node), Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -109,7 +107,7 @@ impl Filesystem for SimFs {
         let state = self.shared.lock();
         let id = self.id(ino);
         match state.host.tree.get(id) {
-            Some(node) => reply.attr(&ttl(node), &self.attr(&state.host.tree, id, node)),
+            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host.tree, id, node)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -144,7 +142,7 @@ impl Filesystem for SimFs {
         node.uid = uid.unwrap_or(node.uid);
         node.gid = gid.unwrap_or(node.gid);
         match state.host.tree.get(id) {
-            Some(node) => reply.attr(&ttl(node), &self.attr(&state.host.tree, id, node)),
+            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host.tree, id, node)),
             None => reply.error(Errno::ENOENT),
         }
     }

@@ -112,7 +112,7 @@ impl Place {
             let path = self.root.join(name);
             // Mounts may lie on each other; what is below one is only seen without it.
             for _ in 0..16 {
-                match path.symlink_metadata() {
+                match fs::read_dir(&path) {
                     Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOTCONN as i32) => {
                         log::info!("{} is a dead mount; unmounting it", path.display());
                         detach(&path).map_err(SimError::io("unmount", &path))?;

@@ -1,5 +1,4 @@
 //! What every test here needs: a host in a directory of its own, and system calls with their errno by name.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,14 +1,12 @@
 //! The simulator answers as the kernel answered: `replay.txt`, step by step, through the mount.
 
-mod common;
-
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use common::{errno, host, names, read, store};
+use crate::common::{self, errno, host, names, read, store};
 
 const UUID: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
