@@ -30,7 +30,10 @@ impl Outcome {
     pub(crate) fn failed(code: Code, why: &str) -> Self {
         let mut line = format!("mdevkit[{code}]: {why}").replace(char::is_control, " ");
         if line.len() > LINE {
-            let end = line.floor_char_boundary(LINE - 3);
+            let end = (0..=LINE - 3)
+                .rev()
+                .find(|end| line.is_char_boundary(*end))
+                .unwrap_or(0);
             line.truncate(end);
             line.push_str("...");
         }
