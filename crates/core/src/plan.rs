@@ -87,15 +87,14 @@ pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
     if !unlisted.is_empty() {
         return Answer::Needs(unlisted);
     }
-    let mut needs = BTreeSet::new();
-    let mut taken = Taken::new();
+    let mut round = Round::default();
     let mut placements = Vec::with_capacity(wants.len());
     for want in wants {
         let placed = resolve(want, inventory)
-            .and_then(|type_id| place(want, &type_id, inventory, &taken, &mut needs).map(|parent| (parent, type_id)));
+            .and_then(|type_id| place(want, &type_id, inventory, &mut round).map(|parent| (parent, type_id)));
         match placed {
             Ok((parent, type_id)) => {
-                *taken.entry((parent.clone(), type_id.clone())).or_default() += 1;
+                *round.taken.entry((parent.clone(), type_id.clone())).or_default() += 1;
                 placements.push(Placement {
                     slot: want.slot,
                     uuid: want.uuid,
@@ -103,17 +102,28 @@ pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
                     type_id,
                 });
             }
-            Err(Stop::Needs(more)) => needs.extend(more),
-            Err(Stop::Refusal(refusal)) if needs.is_empty() => return Answer::Refusal(refusal),
+            Err(Stop::Needs(needs)) => round.needs.extend(needs),
+            Err(Stop::Refusal(refusal)) if round.needs.is_empty() => return Answer::Refusal(refusal),
             // What the wants before it still have to know may yet make room for it.
             Err(Stop::Refusal(_)) => {}
         }
     }
-    if needs.is_empty() {
+    if round.needs.is_empty() {
         Answer::Plan(Plan { placements })
     } else {
-        Answer::Needs(needs.into_iter().collect())
+        Answer::Needs(round.needs.into_iter().collect())
     }
+}
+
+/// What the wants so far come to.
+#[derive(Default)]
+struct Round {
+    /// What is still to be read for them.
+    needs: BTreeSet<Need>,
+    /// What they take.
+    taken: Taken,
+    /// The types of which a parent that was chosen first turned out to have the wrong interface.
+    wrong: BTreeSet<TypeId>,
 }
 
 /// Why one want has no place yet, or at all.
@@ -135,7 +145,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
     // An id means the same type on every parent, so each name is read once.
     let mut names: BTreeMap<&TypeId, Option<&crate::TypeName>> = BTreeMap::new();
     let mut unread: BTreeMap<&TypeId, &ParentName> = BTreeMap::new();
-    let mut failed: BTreeMap<&ParentName, (&TypeId, &String)> = BTreeMap::new();
+    let mut failed: Vec<(&ParentName, &TypeId, &String)> = Vec::new();
     for parent in inventory.parents() {
         for (id, offer) in parent.offers.get().into_iter().flatten() {
             match &offer.name {
@@ -145,13 +155,12 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
                 Known::NotYet => {
                     unread.entry(id).or_insert(&parent.name);
                 }
-                Known::Unreadable(why) => {
-                    failed.entry(&parent.name).or_insert((id, why));
-                }
+                Known::Unreadable(why) => failed.push((&parent.name, id, why)),
             }
         }
     }
     unread.retain(|id, _| !names.contains_key(id));
+    failed.retain(|(_, id, _)| !names.contains_key(id));
     if !unread.is_empty() {
         let needs = unread
             .into_iter()
@@ -172,12 +181,18 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
             // What could not be read may be what was asked for.
             let reasons: Vec<Reason> = inventory
                 .parents()
-                .map(|parent| match (&parent.offers, failed.get(&parent.name)) {
-                    (Known::Unreadable(why), _) => Reason::Unreadable(parent.name.clone(), why.clone()),
-                    (_, Some((id, why))) if !names.contains_key(id) => {
-                        Reason::Unreadable(parent.name.clone(), (*why).clone())
+                .map(|parent| {
+                    let unreadable = match &parent.offers {
+                        Known::Unreadable(why) => Some(why),
+                        _ => failed
+                            .iter()
+                            .find(|(at, ..)| **at == parent.name)
+                            .map(|(_, _, why)| *why),
+                    };
+                    match unreadable {
+                        Some(why) => Reason::Unreadable(parent.name.clone(), why.clone()),
+                        None => Reason::NotSupported(parent.name.clone()),
                     }
-                    _ => Reason::NotSupported(parent.name.clone()),
                 })
                 .collect();
             Err(refuse(want, code(&reasons), reasons))
@@ -186,19 +201,13 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
 }
 
 /// The parent for one want, by its policy. A choice whose interface is not known yet is taken to be good, and what is
-/// to be read goes to `asked`: so the wants after it can be looked at in the same round.
-fn place(
-    want: &Want,
-    id: &TypeId,
-    inventory: &Inventory,
-    taken: &Taken,
-    asked: &mut BTreeSet<Need>,
-) -> Result<ParentName, Stop> {
+/// to be read goes to the round's needs: so the wants after it can be looked at in the same round.
+fn place(want: &Want, id: &TypeId, inventory: &Inventory, round: &mut Round) -> Result<ParentName, Stop> {
     let mut needs = Vec::new();
     let mut candidates: Vec<(Available, &ParentName)> = Vec::new();
     let mut reasons = Vec::new();
     for parent in inventory.parents() {
-        match room(want, id, parent, taken) {
+        match room(want, id, parent, &round.taken) {
             Room::Some(left) => candidates.push((left, &parent.name)),
             Room::None(reason) => reasons.push(reason),
             Room::Unknown => needs.push(Need::Available(parent.name.clone(), id.clone())),
@@ -212,11 +221,18 @@ fn place(
         match check_api(want, id, inventory, name) {
             Ok(()) => return Ok(name.clone()),
             Err(ApiProblem::Unknown) => {
-                asked.insert(Need::DeviceApi(name.clone(), id.clone()));
-                asked.extend(other_apis(want, id, inventory));
+                if round.wrong.contains(id) {
+                    // Not one more round for each of the others.
+                    round.needs.extend(unknown_apis(id, inventory));
+                } else {
+                    round.needs.insert(Need::DeviceApi(name.clone(), id.clone()));
+                }
                 return Ok(name.clone());
             }
-            Err(ApiProblem::Other(reason)) => reasons.push(reason),
+            Err(ApiProblem::Other(reason)) => {
+                round.wrong.insert(id.clone());
+                reasons.push(reason);
+            }
         }
     }
     explain(want, id, inventory, reasons)
@@ -278,20 +294,12 @@ fn check_api(want: &Want, id: &TypeId, inventory: &Inventory, name: &ParentName)
     }
 }
 
-/// Once one parent's interface was found wrong, those of all the others: not one more round for each.
-fn other_apis(want: &Want, id: &TypeId, inventory: &Inventory) -> Vec<Need> {
-    let apis = || {
-        inventory
-            .parents()
-            .filter_map(|parent| parent.get(id).map(|offer| (&parent.name, &offer.device_api)))
-    };
-    if apis().all(|(_, api)| api.is_not_yet() || api.get() == want.device_api.as_ref()) {
-        return Vec::new();
-    }
-    apis()
-        .filter(|(_, api)| api.is_not_yet())
-        .map(|(name, _)| Need::DeviceApi(name.clone(), id.clone()))
-        .collect()
+/// The parents that offer a type of which nobody has read the interface.
+fn unknown_apis(id: &TypeId, inventory: &Inventory) -> impl Iterator<Item = Need> {
+    inventory
+        .parents()
+        .filter(|parent| parent.get(id).is_some_and(|offer| offer.device_api.is_not_yet()))
+        .map(|parent| Need::DeviceApi(parent.name.clone(), id.clone()))
 }
 
 fn wrong_model(name: &ParentName, offered: DeviceApi, model: DeviceApi) -> Reason {
