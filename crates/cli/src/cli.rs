@@ -16,10 +16,11 @@ use std::path::PathBuf;
     max_term_width = 120,
     after_help = "\
 Examples:
-  mdevkit types                                         what this host can create
-  EDITOR='mdevkit inject --type V100DX-4Q' virsh edit vm   give a domain a vGPU; it is made when the domain starts
-  mdevkit plan vm.xml                                   where its devices would go now, or why nowhere
-  mdevkit sim --board v100dx:8 /tmp/host                a host with 8 simulated GPUs; use it with --root /tmp/host
+  mdevkit types                             what this host can create
+  EDITOR='mdevkit inject --type V100DX-4Q' virsh edit vm
+                                            give a domain a vGPU; it is made when the domain starts
+  mdevkit plan vm.xml                       where its devices would go now, or why nowhere
+  mdevkit sim --board v100dx:8 /tmp/host    a host with 8 simulated GPUs (--root /tmp/host)
 
 Exit status: 0 done, 1 refused, 2 usage, 3 bad input, 4 host error."
 )]
@@ -34,10 +35,10 @@ pub(crate) struct Cli {
     )]
     root: PathBuf,
     /// Print JSON for programs instead of tables for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     /// Say more on stderr
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Global options")]
     verbose: bool,
     #[command(subcommand)]
     command: Command,
@@ -71,14 +72,11 @@ pub(crate) struct Context {
 impl Context {
     /// The host at hand. Removals run in a child, because the kernel's write may block unkillably.
     pub(crate) fn host(&self) -> Host {
-        let host = Host::new(self.root.clone());
-        match std::env::current_exe() {
-            Ok(program) => host.with_reaper(Reaper {
-                program,
-                args: vec![c::reap::NAME.into()],
-            }),
-            Err(_) => host,
-        }
+        let reaper = Reaper {
+            program: "/proc/self/exe".into(),
+            args: vec![c::reap::NAME.into()],
+        };
+        Host::new(self.root.clone()).with_reaper(reaper)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct EditArgs {
     diff: bool,
     /// Write nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// A document that was read.
@@ -86,12 +86,13 @@ impl Document {
     }
 
     fn diff(&self, new: &[u8]) -> Vec<u8> {
+        let name = self.name.trim_start_matches('/');
         let diff = similar::TextDiff::from_lines(self.bytes.as_slice(), new);
         let mut text = Vec::new();
         // Writing to memory does not fail.
         let _ = diff
             .unified_diff()
-            .header(&format!("a/{}", self.name), &format!("b/{}", self.name))
+            .header(&format!("a/{name}"), &format!("b/{name}"))
             .to_writer(&mut text);
         text
     }

@@ -30,11 +30,17 @@ pub(crate) fn edit(
         note(format!("{}: nothing to change", document.name));
     }
     let types = types(edited.bytes(), &document.bytes);
+    let dry_run = if args.dry_run { " (dry run)" } else { "" };
     for (slot, uuid) in edited.devices() {
-        match types.iter().find(|(device, _)| device == uuid) {
-            Some((_, spec)) => note(format!("{}: {word} slot {slot}: {spec}, device {uuid}", document.name)),
-            None => note(format!("{}: {word} slot {slot}: device {uuid}", document.name)),
-        }
+        let spec = types
+            .iter()
+            .find(|(device, _)| device == uuid)
+            .map(|(_, spec)| format!("{spec}, "))
+            .unwrap_or_default();
+        note(format!(
+            "{}: {word} slot {slot}: {spec}device {uuid}{dry_run}",
+            document.name
+        ));
     }
     Ok(Exit::Done)
 }

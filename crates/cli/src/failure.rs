@@ -7,20 +7,20 @@
 
 use crate::exit::Exit;
 use crate::out::note;
-use mdevkit_core::{Code, Refusal};
+use mdevkit_core::{Code, Refusal, WantsError};
 use mdevkit_host::HostError;
 
 /// A command's failure.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
-    code: Option<Code>,
+    code: Code,
     message: String,
     details: Vec<String>,
 }
 
 impl Failure {
-    fn new(exit: Exit, code: Option<Code>, message: impl Into<String>) -> Self {
+    fn new(exit: Exit, code: Code, message: impl Into<String>) -> Self {
         Self {
             exit,
             code,
@@ -31,22 +31,22 @@ impl Failure {
 
     /// The command line asks for something that does not go together.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, Some(Code::Usage), message)
+        Self::new(Exit::Usage, Code::Usage, message)
     }
 
     /// A file or a value in it is wrong.
     pub(crate) fn bad_input(code: Code, message: impl Into<String>) -> Self {
-        Self::new(Exit::BadInput, Some(code), message)
+        Self::new(Exit::BadInput, code, message)
     }
 
     /// The machine said something unexpected.
     pub(crate) fn host(message: impl Into<String>) -> Self {
-        Self::new(Exit::HostError, Some(Code::Host), message)
+        Self::new(Exit::HostError, Code::Host, message)
     }
 
     /// It could be done elsewhere or later.
     pub(crate) fn refused(code: Code, message: impl Into<String>) -> Self {
-        Self::new(Exit::Refused, Some(code), message)
+        Self::new(Exit::Refused, code, message)
     }
 
     /// Adds lines that are shown below the first.
@@ -61,12 +61,19 @@ impl Failure {
         self
     }
 
+    /// Its stable code.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Its one line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says it on stderr.
     pub(crate) fn report(&self) {
-        match self.code {
-            Some(code) => note(format!("mdevkit[{code}]: {}", self.message)),
-            None => note(format!("mdevkit: {}", self.message)),
-        }
+        note(format!("mdevkit[{}]: {}", self.code, self.message));
         for detail in &self.details {
             note(format!("  {detail}"));
         }
@@ -84,7 +91,20 @@ impl From<HostError> for Failure {
                 _ => Exit::HostError,
             }
         };
-        Self::new(exit, Some(error.code()), error.to_string())
+        let failure = Self::new(exit, error.code(), error.to_string());
+        match &error {
+            HostError::Refused(refusal) => failure.with(refusal.reasons.iter().map(ToString::to_string)),
+            _ => failure,
+        }
+    }
+}
+
+impl From<&WantsError> for Failure {
+    fn from(error: &WantsError) -> Self {
+        match error {
+            WantsError::Clone { .. } => Self::refused(error.code(), error.to_string()),
+            _ => Self::bad_input(error.code(), error.to_string()),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ const DOMAINS: [(&str, &str); 2] = [
 /// Show the main job on a simulated host with 8 GPUs: inject, start two domains, stop them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Needs root or fusermount3, and the hook's program; neither GPUs nor libvirt. What libvirt does at a domain's start and
-stop, which is to run the hook, this command does.
+Needs root or fusermount3, and the hook's program; neither GPUs nor libvirt. What libvirt does
+at a domain's start and stop, which is to run the hook, this command does.
 
 Example:
   mdevkit demo --keep     and then, elsewhere: mdevkit --root DIR devices")]

@@ -12,9 +12,9 @@ use serde::Serialize;
 /// Show the devices that exist, and whose they are
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-OWNER is the domain that a device was made for, `mdevkit create` when a person made it with mdevkit, and `foreign` when
-something else did: mdevkit never removes those. IN USE is `unknown` when nobody was found who has it open, which is
-no proof that nobody has.
+OWNER is the domain that a device was made for, `mdevkit create` when a person made it with
+mdevkit, and `foreign` when something else did: mdevkit never removes those. IN USE is `unknown`
+when nobody was found who has it open, which is no proof that nobody has.
 
 Examples:
   mdevkit devices

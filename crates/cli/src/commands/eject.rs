@@ -11,8 +11,8 @@ use mdevkit_xml::Eject;
 /// Take devices out of a domain's XML again, all of ours or some
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Takes out what `mdevkit inject` put in, and nothing else: hostdevs of others stay. A file that nobody else rewrote in
-between is what it was before, byte for byte.
+Takes out what `mdevkit inject` put in, and nothing else: hostdevs of others stay. A file that
+nobody else rewrote in between is what it was before, byte for byte.
 
 Examples:
   EDITOR='mdevkit eject --all' virsh edit vm

@@ -15,8 +15,9 @@ use std::collections::BTreeSet;
 /// Put devices into a domain's XML: a request in <metadata> and a <hostdev> for each
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every other byte of the document stays as it is; `mdevkit eject` gives it back. The device is made when the domain
-starts. Without --type, requests that a person wrote into <metadata> get their <hostdev>.
+Every other byte of the document stays as it is; `mdevkit eject` gives it back. The device is
+made when the domain starts. Without --type, requests that a person wrote into <metadata> get
+their <hostdev>.
 
 Examples:
   EDITOR='mdevkit inject --type V100DX-4Q' virsh edit vm

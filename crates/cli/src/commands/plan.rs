@@ -6,15 +6,15 @@ use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::note;
-use mdevkit_core::{Domain, Plan, Refusal, Uuid, wants};
-use mdevkit_host::Decision;
+use mdevkit_core::{Domain, Placement, Plan, Policy, Reason, Refusal, Uuid, wants};
+use mdevkit_host::{Decision, Host};
 use serde::Serialize;
 
 /// Show where a domain's devices would go if it started now, or why nowhere
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each file is planned against the host as it is now; nothing is created or reserved. Exit status 1 when one of them is
-refused.
+Each file is planned against the host as it is now; nothing is created or reserved. Exit status
+1 when one of them is refused, 3 when one cannot be read.
 
 Examples:
   mdevkit plan vm.xml
@@ -38,9 +38,9 @@ struct Row<'a> {
     /// Where each device goes; empty when refused, or when nothing is asked for.
     devices: Vec<Device>,
     /// What is odd and stops nothing.
-    warnings: Vec<String>,
+    warnings: &'a [String],
     /// Why not; null when there is a plan.
-    refusal: Option<No>,
+    refusal: Option<&'a No>,
 }
 
 /// One device of a plan.
@@ -52,17 +52,19 @@ struct Device {
     parent: String,
 }
 
-/// A refusal.
+/// Why there is no plan.
 #[derive(Serialize)]
 struct No {
     /// The stable code, `E-FULL` and so on.
     code: &'static str,
     /// One line.
     message: String,
-    /// The request that has no place.
-    slot: u8,
+    /// The request that has no place; null when it is about the file as a whole.
+    slot: Option<u8>,
     /// One for each parent.
     reasons: Vec<Because>,
+    #[serde(skip)]
+    failure: Failure,
 }
 
 /// Why one parent is not the place.
@@ -78,43 +80,85 @@ struct Planned {
     file: String,
     domain: Domain,
     warnings: Vec<String>,
-    answer: Result<Plan, Box<Refusal>>,
+    answer: Result<Plan, No>,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let host = context.host();
+        let policy = host.config()?.policy;
         let planned = self
             .files
             .iter()
-            .map(|file| plan(file, context))
+            .map(|file| plan(file, &host, policy))
             .collect::<Result<Vec<_>, _>>()?;
         if context.out.json {
             context.out.json(&planned.iter().map(json).collect::<Vec<_>>())?;
         } else {
             people(&planned, context)?;
         }
-        let refused = planned.iter().any(|one| one.answer.is_err());
-        Ok(if refused { Exit::Refused } else { Exit::Done })
+        // One bad file must not hide the answer about the others; the gravest tells how it ended.
+        let exits = planned
+            .iter()
+            .filter_map(|one| one.answer.as_ref().err())
+            .map(|no| no.failure.exit);
+        Ok(exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done))
     }
 }
 
-fn plan(file: &str, context: &Context) -> Result<Planned, Failure> {
-    let document = Document::read(file)?;
-    let domain = domain::read(&document)?;
-    let host = context.host();
-    let wanted = wants(&domain, host.config()?.policy)
-        .map_err(|error| Failure::bad_input(error.code(), error.to_string()).within(&document.name))?;
-    let answer = match host.plan(&wanted.wants)? {
-        Decision::Plan(plan) => Ok(plan),
-        Decision::Refusal(refusal) => Err(refusal),
+/// Plans one file. What is wrong with the file is an answer; what is wrong with the host is an error.
+fn plan(file: &str, host: &Host, policy: Policy) -> Result<Planned, Failure> {
+    let mut planned = Planned {
+        file: file.to_owned(),
+        domain: Domain::default(),
+        warnings: Vec::new(),
+        answer: Ok(Plan { placements: Vec::new() }),
     };
-    let warnings = wanted.warnings.iter().map(ToString::to_string).collect();
-    Ok(Planned {
-        file: document.name,
-        domain,
-        warnings,
-        answer,
-    })
+    let wanted = Document::read(file).and_then(|document| {
+        planned.file.clone_from(&document.name);
+        planned.domain = domain::read(&document)?;
+        wants(&planned.domain, policy).map_err(|error| Failure::from(&error).within(&document.name))
+    });
+    match wanted {
+        Err(failure) => planned.answer = Err(No::from(failure)),
+        Ok(wanted) => {
+            planned.warnings = wanted.warnings.iter().map(ToString::to_string).collect();
+            planned.answer = match host.plan(&wanted.wants)? {
+                Decision::Plan(plan) => Ok(plan),
+                Decision::Refusal(refusal) => Err(No::refused(&refusal, &planned.file)),
+            };
+        }
+    }
+    Ok(planned)
+}
+
+impl No {
+    fn refused(refusal: &Refusal, file: &str) -> Self {
+        let because = |reason: &Reason| Because {
+            parent: reason.parent().map(ToString::to_string),
+            reason: reason.to_string(),
+        };
+        Self {
+            code: refusal.code.as_str(),
+            message: refusal.to_string(),
+            slot: Some(refusal.slot.number()),
+            reasons: refusal.reasons.iter().map(because).collect(),
+            failure: Failure::from(refusal).within(file),
+        }
+    }
+}
+
+impl From<Failure> for No {
+    fn from(failure: Failure) -> Self {
+        let (code, message) = (failure.code().as_str(), failure.message().to_owned());
+        Self {
+            code,
+            message,
+            slot: None,
+            reasons: Vec::new(),
+            failure,
+        }
+    }
 }
 
 fn people(planned: &[Planned], context: &Context) -> Result<(), Failure> {
@@ -125,8 +169,8 @@ fn people(planned: &[Planned], context: &Context) -> Result<(), Failure> {
         }
         let plan = match &one.answer {
             Ok(plan) => plan,
-            Err(refusal) => {
-                Failure::from(refusal.as_ref()).within(&one.file).report();
+            Err(no) => {
+                no.failure.report();
                 continue;
             }
         };
@@ -154,32 +198,18 @@ fn people(planned: &[Planned], context: &Context) -> Result<(), Failure> {
 
 fn json(one: &Planned) -> Row<'_> {
     let placements = one.answer.as_ref().map_or(&[][..], |plan| &plan.placements);
+    let device = |placement: &Placement| Device {
+        slot: placement.slot.number(),
+        uuid: placement.uuid,
+        r#type: placement.type_id.to_string(),
+        parent: placement.parent.to_string(),
+    };
     Row {
         file: &one.file,
         domain_name: &one.domain.name,
         domain_uuid: one.domain.uuid,
-        devices: placements
-            .iter()
-            .map(|placement| Device {
-                slot: placement.slot.number(),
-                uuid: placement.uuid,
-                r#type: placement.type_id.to_string(),
-                parent: placement.parent.to_string(),
-            })
-            .collect(),
-        warnings: one.warnings.clone(),
-        refusal: one.answer.as_ref().err().map(|refusal| No {
-            code: refusal.code.as_str(),
-            message: refusal.to_string(),
-            slot: refusal.slot.number(),
-            reasons: refusal
-                .reasons
-                .iter()
-                .map(|reason| Because {
-                    parent: reason.parent().map(ToString::to_string),
-                    reason: reason.to_string(),
-                })
-                .collect(),
-        }),
+        devices: placements.iter().map(device).collect(),
+        warnings: &one.warnings,
+        refusal: one.answer.as_ref().err(),
     }
 }

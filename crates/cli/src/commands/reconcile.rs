@@ -11,8 +11,9 @@ use serde::Serialize;
 /// Settle what a crash left behind: remove devices whose domain will never call for it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Looks at the ledger's records only: a device that mdevkit did not make is never touched. A timer runs this on an
-installed host; running it by hand is always safe. Exit status 1: something could not be removed yet.
+Looks at the ledger's records only: a device that mdevkit did not make is never touched. A timer
+runs this on an installed host; running it by hand is always safe. Exit status 1: something
+could not be removed yet.
 
 Examples:
   mdevkit reconcile --dry-run      what would be done, and why

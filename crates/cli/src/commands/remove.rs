@@ -10,8 +10,9 @@ use mdevkit_host::Removal;
 /// Remove a device that `mdevkit create` made; never a domain's, never anybody else's
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A domain's device goes when the domain stops (or by `mdevkit reconcile` after a crash). A device that something else
-made is for that to remove: `mdevctl stop`, `virsh nodedev-destroy`, or `echo 1 > /sys/bus/mdev/devices/UUID/remove`.")]
+A domain's device goes when the domain stops (or by `mdevkit reconcile` after a crash). A device
+that something else made is for that to remove: `mdevctl stop`, `virsh nodedev-destroy`, or
+`echo 1 > /sys/bus/mdev/devices/UUID/remove`.")]
 pub(crate) struct Args {
     uuid: Uuid,
 }

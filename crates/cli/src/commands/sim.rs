@@ -12,8 +12,9 @@ use std::path::PathBuf;
 /// Mount a simulated host at DIR, and stay until SIGTERM or Ctrl-C
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints `ready` when the host is there; use it with --root DIR, the hook with MDEVKIT_ROOT=DIR. Nothing is left behind
-at the end. DIR/sim/control takes faults (read it for the list), DIR/sim/log tells what was asked of the drivers.
+Prints `ready` when the host is there; use it with --root DIR, the hook with MDEVKIT_ROOT=DIR.
+Nothing is left behind at the end. DIR/sim/control takes faults (read it for the list),
+DIR/sim/log tells what was asked of the drivers.
 
 Examples:
   mdevkit sim --list

@@ -12,8 +12,8 @@ use serde::Serialize;
 /// Show what this host can create: every type of every parent
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-AVAILABLE is the kernel's own count for this moment; types of one parent share their room.
-FB is the framebuffer in MiB, MAX how many fit on an empty parent; - where the driver does not say.
+AVAILABLE is the kernel's own count for this moment; types of one parent share their room. FB is
+the framebuffer in MiB, MAX how many fit on an empty parent; - where the driver does not say.
 
 Examples:
   mdevkit types
