@@ -4,6 +4,7 @@
 //! `create` returned; what a failed start made it removes again, and nothing else.
 
 use crate::clock::{self, Backoff};
+use crate::lock::Lock;
 use crate::look::{self, Decision};
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
@@ -74,7 +75,7 @@ pub(crate) enum By {
 pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
     let run = Deadline::after(limits.run);
     let state = host.state();
-    let _lock = match by {
+    let lock = match by {
         By::Domain(start) => Some(state.domain_lock(start.domain, run.sooner(limits.lock))?),
         By::Person => None,
     };
@@ -95,6 +96,8 @@ pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> 
         });
     if outcome.is_err() {
         acquire.undo(&made);
+        // No `release` will find anything of this start, so nobody else would tidy up.
+        lock.map(Lock::dissolve);
     }
     outcome
 }
