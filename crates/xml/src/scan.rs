@@ -288,6 +288,10 @@ impl<'a> Scanner<'a> {
         {
             return XmlError::at(self.text, at, Kind::Doctype);
         }
+        let is_cdata = |rest: &str| rest.starts_with("<![") && !rest.starts_with("<![CDATA[");
+        if self.text.get(at..).is_some_and(is_cdata) {
+            return self.malformed(at, "a CDATA section is written <![CDATA[ ... ]]>");
+        }
         let message = match error {
             quick_xml::Error::Syntax(error) => error.to_string(),
             quick_xml::Error::IllFormed(quick_xml::errors::IllFormedError::UnclosedReference) => {

@@ -1,0 +1,200 @@
+//! Every fixture through every operation: what must hold for all domains, however they are written.
+
+use crate::common::{fixture, fixtures, others};
+use mdevkit_core::{DeviceApi, Policy, Uuid, wants};
+use mdevkit_xml::{Eject, Injection, NewDevice, complete, eject, inject, may_concern_us, read, refresh};
+
+fn random() -> impl FnMut() -> Uuid {
+    let mut next = 0x5eed_0000_0000_4000_8000_0000_0000_0000_u128;
+    move || {
+        next += 1;
+        Uuid::from_u128(next)
+    }
+}
+
+fn two_devices() -> Injection {
+    Injection::new()
+        .device(NewDevice::new("V100DX-4Q".parse().unwrap()))
+        .device(NewDevice::new("mtty-2".parse().unwrap()))
+}
+
+#[test]
+fn the_corpus_is_there() {
+    let count = |folder: &str| {
+        fixtures()
+            .iter()
+            .filter(|(name, _)| !name.is_empty() && fixture_in(folder, name))
+            .count()
+    };
+    assert_eq!((count("recorded"), count("lexical"), count("rewritten")), (7, 33, 2));
+}
+
+fn fixture_in(folder: &str, name: &str) -> bool {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder)
+        .join(name)
+        .is_file()
+}
+
+#[test]
+fn what_is_injected_is_ejected_to_the_byte() {
+    for (name, xml) in fixtures() {
+        let edited = two_devices()
+            .apply(&xml, random())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(edited.devices().len(), 2, "{name}");
+        let (slots, uuids) = edited.devices().iter().copied().unzip();
+        for what in [Eject::Slots(slots), Eject::Uuids(uuids)] {
+            let back = eject(edited.bytes(), &what).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(
+                String::from_utf8_lossy(back.bytes()),
+                String::from_utf8_lossy(&xml),
+                "{name} {what:?}"
+            );
+            assert_eq!(back.devices(), edited.devices(), "{name}");
+        }
+        if !read(&xml).unwrap().concerns_us() {
+            assert_eq!(eject(edited.bytes(), &Eject::All).unwrap().bytes(), xml, "{name}");
+        }
+    }
+}
+
+#[test]
+fn devices_injected_one_by_one_come_out_in_any_order() {
+    for (name, xml) in fixtures() {
+        let mut fresh = random();
+        let [one, two] = &two_devices().requests[..] else {
+            panic!("two")
+        };
+        let first = Injection::new().device(one.clone()).apply(&xml, &mut fresh).unwrap();
+        let second = Injection::new()
+            .device(two.clone())
+            .apply(first.bytes(), &mut fresh)
+            .unwrap();
+        let out =
+            |xml: &[u8], edited: &mdevkit_xml::Edited| eject(xml, &Eject::Uuids(vec![edited.devices()[0].1])).unwrap();
+        let last_first = out(second.bytes(), &second);
+        assert_eq!(last_first.bytes(), first.bytes(), "{name}");
+        assert_eq!(out(last_first.bytes(), &first).bytes(), xml, "{name}");
+        let first_first = out(second.bytes(), &first);
+        assert_eq!(out(first_first.bytes(), &second).bytes(), xml, "{name}");
+    }
+}
+
+#[test]
+fn a_second_opinion_sees_nothing_else_change() {
+    for (name, xml) in fixtures() {
+        let edited = two_devices().apply(&xml, random()).unwrap();
+        assert_eq!(others(edited.bytes()), others(&xml), "{name}");
+        assert_eq!(
+            others(eject(&xml, &Eject::All).unwrap().bytes()),
+            others(&xml),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_injected_can_be_started() {
+    for (name, xml) in fixtures() {
+        let done = complete(&xml, DeviceApi::VfioPci, random()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let before = wants(&read(done.bytes()).unwrap(), Policy::DepthFirst).unwrap().wants;
+        let edited = two_devices().apply(done.bytes(), random()).unwrap();
+        let domain = read(edited.bytes()).unwrap();
+        assert!(may_concern_us(edited.bytes()), "{name}");
+        let found = wants(&domain, Policy::DepthFirst).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(found.warnings.is_empty(), "{name}");
+        assert_eq!(found.wants.len(), before.len() + 2, "{name}");
+        for (slot, uuid) in edited.devices() {
+            assert!(
+                found.wants.iter().any(|want| want.slot == *slot && want.uuid == *uuid),
+                "{name}: slot {slot}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_to_do_changes_nothing() {
+    for (name, xml) in fixtures() {
+        assert!(!inject(&xml, &[]).unwrap().changed(), "{name}");
+        assert!(!eject(&xml, &Eject::Slots(vec![])).unwrap().changed(), "{name}");
+        assert!(
+            !refresh(&xml, || panic!("nothing is a clone here")).unwrap().changed(),
+            "{name}"
+        );
+        let done = complete(&xml, DeviceApi::VfioPci, random()).unwrap();
+        assert!(
+            !complete(done.bytes(), DeviceApi::VfioPci, random()).unwrap().changed(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_splices_make_the_output() {
+    for (name, xml) in fixtures() {
+        let edited = two_devices().apply(&xml, random()).unwrap();
+        let (mut output, mut at) = (Vec::new(), 0);
+        for splice in edited.splices() {
+            output.extend_from_slice(&xml[at..splice.range.start]);
+            output.extend_from_slice(splice.text.as_bytes());
+            at = splice.range.end;
+        }
+        output.extend_from_slice(&xml[at..]);
+        assert_eq!(output, edited.bytes(), "{name}");
+    }
+}
+
+#[test]
+fn what_libvirt_rewrote_is_still_ejected() {
+    let ejected = eject(&fixture("rewritten/define.xml"), &Eject::All).unwrap();
+    let expected = fixture("rewritten/define.ejected.xml");
+    assert_eq!(
+        String::from_utf8_lossy(ejected.bytes()),
+        String::from_utf8_lossy(&expected)
+    );
+    assert_eq!(ejected.devices().len(), 2);
+}
+
+#[test]
+fn look_alikes_are_not_ours() {
+    let domain = read(&fixture("lexical/look-alikes.xml")).unwrap();
+    assert!(!domain.concerns_us());
+    assert_eq!(domain.hostdevs.len(), 1);
+    let domain = read(&fixture("lexical/comments-everywhere.xml")).unwrap();
+    assert_eq!(
+        (domain.name.as_str(), domain.uuid.map(|uuid| uuid.to_string())),
+        ("vm", Some("11111111-0000-0000-0000-000000000001".into()))
+    );
+    assert!(domain.hostdevs.is_empty());
+    let domain = read(&fixture("lexical/cdata.xml")).unwrap();
+    assert_eq!((domain.name.as_str(), domain.hostdevs.len()), ("a <b> & c", 0));
+}
+
+#[test]
+fn values_are_read_as_values() {
+    let xml = fixture("lexical/character-references.xml");
+    assert!(may_concern_us(&xml));
+    let domain = read(&xml).unwrap();
+    assert_eq!(domain.name, "vm é<😀");
+    let set = domain.requests.as_ref().unwrap();
+    assert_eq!(set.injected_for, Some(domain.uuid));
+    assert_eq!(set.requests[0].spec.as_str(), "V100DX-4Q");
+    let want = &wants(&domain, Policy::DepthFirst).unwrap().wants[0];
+    assert_eq!(want.uuid.to_string(), "53764d0e-85a0-42b4-af5c-2046b460b1dc");
+    assert_eq!(want.device_api, Some(DeviceApi::VfioPci));
+}
+
+#[test]
+fn a_recorded_start_is_none_of_our_business() {
+    for (name, xml) in fixtures().into_iter().filter(|(name, _)| name.starts_with("libvirt-")) {
+        assert!(!may_concern_us(&xml), "{name}");
+        let domain = read(&xml).unwrap();
+        assert!(
+            domain.uuid.is_some() && domain.hostdevs.len() == 1 && !domain.concerns_us(),
+            "{name}: {domain:?}"
+        );
+    }
+}

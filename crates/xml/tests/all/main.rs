@@ -1,0 +1,14 @@
+//! The crate from outside, one story a module.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod devices;
+#[cfg(test)]
+mod layout;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod refusals;
