@@ -4,7 +4,6 @@
 //! `create` returned; what a failed start made it removes again, and nothing else.
 
 use crate::clock::{self, Backoff};
-use crate::lock::Lock;
 use crate::look::{self, Decision};
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
@@ -97,7 +96,9 @@ pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> 
     if outcome.is_err() {
         acquire.undo(&made);
         // No `release` will find anything of this start, so nobody else would tidy up.
-        lock.map(Lock::dissolve);
+        if let Some(lock) = lock {
+            lock.dissolve();
+        }
     }
     outcome
 }
