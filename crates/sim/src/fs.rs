@@ -16,9 +16,9 @@ use fuser::{
 };
 
 use crate::attr::Attr;
-use crate::host::Opener;
+use crate::host::{Host, Opener};
 use crate::shared::{Shared, fuse_errno};
-use crate::tree::{Kind, Node, NodeId, Tree};
+use crate::tree::{Kind, Node, NodeId};
 
 /// sysfs takes and gives one page at most.
 const PAGE: usize = 4096;
@@ -51,10 +51,11 @@ impl SimFs {
         if id == self.root { INodeNo::ROOT } else { INodeNo(id) }
     }
 
-    fn attr(&self, tree: &Tree, id: NodeId, node: &Node) -> FileAttr {
+    fn attr(&self, host: &Host, id: NodeId, node: &Node) -> FileAttr {
         FileAttr {
             ino: self.ino(id),
             size: match &node.kind {
+                Kind::File(Attr::Log) => host.journal.text().len() as u64,
                 Kind::File(_) => PAGE as u64,
                 Kind::Link(_) | Kind::Dir(_) => 0,
             },
@@ -65,7 +66,7 @@ impl SimFs {
             crtime: self.born,
             kind: kind(node),
             perm: node.mode,
-            nlink: tree.links(node),
+            nlink: host.tree.links(node),
             uid: node.uid,
             gid: node.gid,
             rdev: 0,
@@ -93,12 +94,12 @@ fn kind(node: &Node) -> FileType {
 impl Filesystem for SimFs {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let state = self.shared.lock();
-        let tree = &state.host.tree;
+        let host = &state.host;
         match name
             .to_str()
-            .and_then(|name| tree.lookup(self.id(parent), name, Instant::now()))
+            .and_then(|name| host.tree.lookup(self.id(parent), name, Instant::now()))
         {
-            Some((id, node)) => reply.entry(&self.ttl(id, node), &self.attr(tree, id, node), Generation(0)),
+            Some((id, node)) => reply.entry(&self.ttl(id, node), &self.attr(host, id, node), Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -107,7 +108,7 @@ impl Filesystem for SimFs {
         let state = self.shared.lock();
         let id = self.id(ino);
         match state.host.tree.get(id) {
-            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host.tree, id, node)),
+            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host, id, node)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -142,7 +143,7 @@ impl Filesystem for SimFs {
         node.uid = uid.unwrap_or(node.uid);
         node.gid = gid.unwrap_or(node.gid);
         match state.host.tree.get(id) {
-            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host.tree, id, node)),
+            Some(node) => reply.attr(&self.ttl(id, node), &self.attr(&state.host, id, node)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -157,9 +158,8 @@ impl Filesystem for SimFs {
 
     /// sysfs holds even root to the mode bits (KERNFS_ROOT_EXTRA_OPEN_PERM_CHECK); other users the kernel checks.
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let mut state = self.shared.lock();
         let id = self.id(ino);
-        let (attr, mode) = match state.host.tree.get(id) {
+        let (attr, mode) = match self.shared.lock().host.tree.get(id) {
             Some(Node {
                 kind: Kind::File(attr),
                 mode,
@@ -176,9 +176,16 @@ impl Filesystem for SimFs {
         if needs.iter().any(|bits| mode & bits == 0) {
             return reply.error(Errno::EACCES);
         }
+        // Read /proc without the lock.
+        let group = if let Attr::Group(device) = attr {
+            Some((device, vm_name(req.pid())))
+        } else {
+            None
+        };
+        let mut state = self.shared.lock();
         let opener = state.opener();
-        if let Attr::Group(device) = attr
-            && let Err(errno) = state.host.open_device(device, opener, &vm_name(req.pid()))
+        if let Some((device, vm)) = group
+            && let Err(errno) = state.host.open_device(device, opener, &vm)
         {
             return reply.error(fuse_errno(errno));
         }

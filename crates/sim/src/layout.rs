@@ -123,6 +123,7 @@ impl Host {
         tree.file(dir, "uevent", 0o644, Attr::Text(uevent));
         tree.dir(dir, "power");
         let driver = format!("/sys/bus/pci/drivers/{}", board.parent_driver);
+        tree.lasting_dir(&format!("/sys/module/{}", board.parent_driver));
         let driver_dir = tree.lasting_dir(&driver);
         tree.link(driver_dir, address, &driver, path);
         tree.link(dir, "driver", path, &driver);

@@ -107,7 +107,8 @@ impl Sim {
     }
 
     /// Takes the host away and leaves nothing behind: what was made is removed, with all that was put into `run`,
-    /// `etc`, `var` and `tmp`; the directory itself if it was made.
+    /// `etc`, `var` and `tmp`; the directory itself if it was made (not the directories
+    /// above it).
     ///
     /// Writers of `remove` that wait get ENODEV. Takes seconds at most, whatever still uses it.
     ///

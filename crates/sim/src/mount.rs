@@ -33,7 +33,7 @@ const PROC: &str = "proc";
 const MARKER: &str = ".mdevkit-sim";
 const SOURCE: &str = "mdevkit-sim";
 
-/// How long a session may take to end once it is unmounted; twice this if it has to be aborted.
+/// How long a session may take to end once it is unmounted, and again once it is aborted.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The directories of a host, and which of them are ours to remove.
@@ -42,6 +42,7 @@ pub(crate) struct Place {
     root: PathBuf,
     made: Vec<String>,
     mounted: Vec<Mounted>,
+    cleared: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl Place {
             root: absolute,
             made: Vec::new(),
             mounted: Vec::new(),
+            cleared: false,
         };
         let existed = place.root.exists();
         if existed {
@@ -172,6 +174,10 @@ impl Place {
 
     /// Unmounts, ends the sessions, removes what was made. Takes 2 s for each busy mount at most.
     pub(crate) fn clear(&mut self) -> Result<(), SimError> {
+        // Once: what stands there afterwards may be another host.
+        if std::mem::replace(&mut self.cleared, true) {
+            return Ok(());
+        }
         let mut first: Option<SimError> = None;
         let mut keep = |result: Result<(), SimError>| {
             if let Err(error) = result {
@@ -223,26 +229,49 @@ impl Place {
 
 impl Mounted {
     fn end(self) -> Result<(), SimError> {
-        for abort in [false, true] {
-            if abort && let Some(connection) = self.connection {
-                let path = format!("/sys/fs/fuse/connections/{connection}/abort");
-                let _ = OpenOptions::new()
-                    .write(true)
-                    .open(path)
-                    .and_then(|mut file| file.write_all(b"1"));
-            }
-            let until = Instant::now() + PATIENCE;
-            while Instant::now() < until {
-                if self.session.guard.is_finished() {
-                    let _ = self.session.join();
-                    return Ok(());
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
+        if !self.ends_soon() {
+            self.abort();
+        }
+        if self.ends_soon() {
+            let _ = self.session.join();
+            return Ok(());
         }
         // Dropping the session would unmount by path, which by then may be somebody else's.
         std::mem::forget(self.session);
         Err(SimError::StillInUse { path: self.path })
+    }
+
+    fn ends_soon(&self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while !self.session.guard.is_finished() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+
+    /// Ends the connection under those who still use it, if the kernel's switches can be reached.
+    fn abort(&self) {
+        let Some(connection) = self.connection else { return };
+        let switch = |folder: &Path| {
+            let file = OpenOptions::new()
+                .write(true)
+                .open(folder.join(connection.to_string()).join("abort"));
+            file.and_then(|mut file| file.write_all(b"1"))
+        };
+        if switch(Path::new("/sys/fs/fuse/connections")).is_ok() {
+            return;
+        }
+        // The mount point is free by now: it serves to show the switches for a moment.
+        let none: Option<&str> = None;
+        if mount(Some("fusectl"), &self.path, Some("fusectl"), MsFlags::empty(), none).is_ok() {
+            if let Err(error) = switch(&self.path) {
+                log::warn!("{}: cannot abort its connection: {error}", self.path.display());
+            }
+            let _ = detach(&self.path);
+        }
     }
 }
 

@@ -40,25 +40,28 @@ fn the_next_creates_fail_as_ordered_and_leave_nothing() {
 #[test]
 fn a_device_may_become_ready_after_create_returned() {
     let host = host(&["mtty"]);
-    control(&host, "late-ready mtty * 1 60").unwrap();
-    let begun = Instant::now();
+    control(&host, "late-ready mtty * 1 3600000").unwrap();
     host.create("mtty", "mtty-1", &uuid(1)).unwrap();
-    let (mdev_type, node) = (host.device(&uuid(1), "mdev_type"), host.path("dev/vfio/0"));
-    assert!(!mdev_type.exists() && !node.exists() && host.device(&uuid(1), "remove").exists());
-    assert!(
-        begun.elapsed() < Duration::from_millis(60),
-        "this machine is too slow for this test"
-    );
-    soon("ready", || mdev_type.exists() && node.exists());
-    assert!(begun.elapsed() >= Duration::from_millis(60));
+    assert!(!host.device(&uuid(1), "mdev_type").exists() && !host.path("dev/vfio/0").exists());
+    assert_eq!(names(&host.path("dev/vfio")), ["vfio"]);
+    assert!(host.device(&uuid(1), "remove").exists());
+
+    control(&host, "late-ready mtty mtty-1 1 80").unwrap();
+    let begun = Instant::now();
     host.create("mtty", "mtty-1", &uuid(2)).unwrap();
-    assert!(host.device(&uuid(2), "mdev_type").exists());
+    let (mdev_type, node) = (host.device(&uuid(2), "mdev_type"), host.path("dev/vfio/1"));
+    soon("ready", || mdev_type.exists() && node.exists());
+    assert!(begun.elapsed() >= Duration::from_millis(80));
+
+    host.create("mtty", "mtty-1", &uuid(3)).unwrap();
+    assert!(host.device(&uuid(3), "mdev_type").exists() && host.path("dev/vfio/2").exists());
+    host.remove(&uuid(1)).unwrap();
 }
 
 #[test]
 fn slow_probes_overlap_and_show_an_unfinished_device() {
     let host = host(&["mtty"]);
-    control(&host, "slow-create mtty * 2 150\nfail-create mtty mtty-2 1 EIO").unwrap();
+    control(&host, "slow-create mtty * 2 1000\nfail-create mtty mtty-2 1 EIO").unwrap();
     let begun = Instant::now();
     std::thread::scope(|threads| {
         let good = threads.spawn(|| host.create("mtty", "mtty-1", &uuid(1)));
@@ -75,11 +78,7 @@ fn slow_probes_overlap_and_show_an_unfinished_device() {
         assert_eq!(host.create("mtty", "mtty-1", &uuid(1)), Err(Errno::EEXIST));
         assert_eq!((good.join().unwrap(), bad.join().unwrap()), (Ok(36), Err(Errno::EIO)));
     });
-    let took = begun.elapsed();
-    assert!(
-        took >= Duration::from_millis(150) && took < Duration::from_millis(290),
-        "{took:?}: one after the other"
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(1000));
     assert_eq!(names(&host.path("sys/bus/mdev/devices")), [uuid(1)]);
     assert!(host.device(&uuid(1), "mdev_type").exists());
 }

@@ -151,7 +151,7 @@ fn a_busy_host_goes_within_seconds_and_frees_who_waits() {
     });
     let begun = Instant::now();
     let answer = host.sim.unmount();
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(
         matches!(answer, Ok(()) | Err(SimError::StillInUse { .. })),
         "{answer:?}"
