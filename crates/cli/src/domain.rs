@@ -52,13 +52,9 @@ pub(crate) fn failure(document: &Document, error: &XmlError) -> Failure {
         Code::Clone => Failure::refused(Code::Clone, message),
         code => Failure::bad_input(code, message),
     };
-    failure.with(
-        error
-            .snippet()
-            .iter()
-            .flat_map(|snippet| snippet.lines())
-            .map(str::to_owned),
-    )
+    // A caret below an empty line shows nothing.
+    let snippet = error.snippet().filter(|snippet| !snippet.trim_start().starts_with('^'));
+    failure.with(snippet.unwrap_or_default().lines().map(str::to_owned))
 }
 
 /// Which device is of which type, in either text.
