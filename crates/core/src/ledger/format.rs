@@ -89,3 +89,7 @@ fn extra(fields: &Map<String, Value>) -> Option<String> {
     let inner = text.strip_prefix('{')?.strip_suffix('}')?;
     (!inner.is_empty()).then(|| inner.to_owned())
 }
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;
