@@ -162,7 +162,12 @@ impl Place {
     /// Puts a part of the host's tree in its place.
     pub(crate) fn mount(&mut self, name: &str, shared: &Arc<Shared>, part: NodeId) -> Result<(), SimError> {
         let path = self.root.join(name);
-        let session = serve(&path, SimFs::new(Arc::clone(shared), part)).map_err(SimError::io("mount", &path))?;
+        let fs = SimFs::new(Arc::clone(shared), part);
+        let session = if geteuid().is_root() {
+            serve_as_root(&path, fs)?
+        } else {
+            serve_as_user(&path, fs)?
+        };
         let connection = connection_of(&path);
         self.mounted.push(Mounted {
             path,
@@ -275,40 +280,49 @@ impl Mounted {
     }
 }
 
-/// Mounts and serves. As root by the system call, otherwise through fusermount3.
-fn serve(path: &Path, fs: SimFs) -> io::Result<BackgroundSession> {
+const DEVICE: &str = "/dev/fuse";
+
+/// Mounts by the system call; needs no fusermount.
+fn serve_as_root(path: &Path, fs: SimFs) -> Result<BackgroundSession, SimError> {
+    let device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(DEVICE)
+        .map_err(SimError::io("open", DEVICE))?;
+    let options = format!(
+        "fd={},rootmode=40000,user_id={},group_id={},allow_other,default_permissions",
+        device.as_raw_fd(),
+        geteuid(),
+        getegid()
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let mounted = mount(
+        Some(SOURCE),
+        path,
+        Some("fuse.mdevkit-sim"),
+        flags,
+        Some(options.as_str()),
+    );
+    mounted.map_err(io::Error::from).map_err(SimError::io("mount", path))?;
+    let session = Session::from_fd(fs, device.into(), SessionACL::All, Config::default()).and_then(Session::spawn);
+    session.map_err(|error| {
+        let _ = detach(path);
+        SimError::io("serve", path)(error)
+    })
+}
+
+/// Mounts through fusermount3; only this user then sees the host.
+fn serve_as_user(path: &Path, fs: SimFs) -> Result<BackgroundSession, SimError> {
     let mut config = Config::default();
-    config.n_threads = Some(1);
-    if geteuid().is_root() {
-        config.acl = SessionACL::All;
-        let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
-        let options = format!(
-            "fd={},rootmode=40000,user_id={},group_id={},allow_other,default_permissions",
-            device.as_raw_fd(),
-            geteuid(),
-            getegid()
-        );
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(
-            Some(SOURCE),
-            path,
-            Some("fuse.mdevkit-sim"),
-            flags,
-            Some(options.as_str()),
-        )?;
-        let session = Session::from_fd(fs, device.into(), SessionACL::All, config).and_then(Session::spawn);
-        if session.is_err() {
-            let _ = detach(path);
-        }
-        return session;
-    }
     config.mount_options = vec![
         MountOption::FSName(SOURCE.to_owned()),
         MountOption::DefaultPermissions,
         MountOption::NoDev,
         MountOption::NoSuid,
     ];
-    Session::new(fs, path, &config)?.spawn()
+    Session::new(fs, path, &config)
+        .and_then(Session::spawn)
+        .map_err(SimError::io("mount (by fusermount3)", path))
 }
 
 /// Takes a mount out of the name space at once, busy or not.
