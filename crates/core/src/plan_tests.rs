@@ -369,7 +369,8 @@ fn a_name_that_one_parent_cannot_tell_another_tells() {
 #[test]
 fn policies_choose_by_room_and_ties_go_to_the_lowest_address_pci_first() {
     use Policy::{BreadthFirst, DepthFirst};
-    let rooms: &[(&str, &[(&str, u32)], Policy, &str)] = &[
+    type Story = (&'static str, &'static [(&'static str, u32)], Policy, &'static str);
+    let rooms: &[Story] = &[
         (
             "least room",
             &[("0000:06:00.0", 8), ("0000:07:00.0", 3), ("0000:08:00.0", 5)],

@@ -64,8 +64,10 @@ fn domain(injected_for: Option<Option<Uuid>>, requests: Vec<Request>, hostdevs: 
 
 const FOR_HERE: Option<Option<Uuid>> = Some(Some(HERE));
 
+type Found = Result<(Vec<(u8, Uuid)>, usize), WantsError>;
+
 /// The wants as `slot -> device`, and how many warnings there are.
-fn ask(domain: &Domain) -> Result<(Vec<(u8, Uuid)>, usize), WantsError> {
+fn ask(domain: &Domain) -> Found {
     wants(domain, Policy::DepthFirst).map(|found| {
         let wants = found.wants.iter().map(|want| (want.slot.number(), want.uuid)).collect();
         (wants, found.warnings.len())
@@ -74,7 +76,7 @@ fn ask(domain: &Domain) -> Result<(Vec<(u8, Uuid)>, usize), WantsError> {
 
 #[test]
 fn every_row_of_the_table() {
-    let rows: Vec<(&str, Domain, Result<(Vec<(u8, Uuid)>, usize), WantsError>)> = vec![
+    let rows: Vec<(&str, Domain, Found)> = vec![
         (
             "slot N | alias N",
             domain(FOR_HERE, vec![injected(3)], vec![ours(3)]),
