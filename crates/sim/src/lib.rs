@@ -47,6 +47,7 @@ mod host;
 mod input;
 mod journal;
 mod layout;
+mod look;
 mod mount;
 mod shared;
 mod tree;
@@ -56,7 +57,7 @@ use std::path::Path;
 pub use board::{BoardSpec, KnownBoard};
 pub use error::SimError;
 pub use fault::{AttrFault, Fault, Target};
-pub use host::DeviceView;
+pub use look::DeviceView;
 pub use shared::SimHandle;
 
 /// A mounted host. Goes when it is dropped.

@@ -11,7 +11,8 @@ use crate::attr::DeviceId;
 use crate::control::{self, Order};
 use crate::error::SimError;
 use crate::fault::{AttrFault, Fault};
-use crate::host::{DeviceView, Host, Opener, Written};
+use crate::host::{Host, Opener, Written};
+use crate::look::DeviceView;
 use crate::tree::NodeId;
 
 #[derive(Debug)]
