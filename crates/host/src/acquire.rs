@@ -8,7 +8,7 @@ use crate::look::{self, Decision};
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
 use crate::{Deadline, Host, HostError, InUse, Limits, process};
-use mdevkit_core::ledger::{Actor, Daemon, Event, Framework, Life, Owner, Record, State};
+use mdevkit_core::ledger::{Actor, Daemon, Event, Framework, Owner, Record, State};
 use mdevkit_core::{Encounter, Existing, Inventory, Known, Need, ParentName, Placement, TypeId, Uuid, Want, encounter};
 use mdevkit_sysfs::in_use;
 use mdevkit_sysfs::mdev::{Bus, CreateError, Readiness};
@@ -379,7 +379,7 @@ impl Acquire<'_> {
         match self.by {
             By::Domain(Start {
                 daemon: Some(daemon), ..
-            }) => process::life(daemon) != Life::Gone,
+            }) => process::daemon_lives(daemon),
             By::Domain(_) | By::Person => true,
         }
     }

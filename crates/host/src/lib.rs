@@ -31,6 +31,7 @@ mod by_hand;
 mod clock;
 mod config;
 mod error;
+mod ledger_file;
 mod libvirt;
 mod lock;
 mod look;

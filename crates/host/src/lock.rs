@@ -13,17 +13,26 @@ use std::time::{Duration, Instant};
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
     path: PathBuf,
 }
 
 impl Lock {
     /// Takes the lock, waiting until the deadline at most.
     pub(crate) fn take(path: PathBuf, deadline: Deadline) -> Result<Self, HostError> {
+        Self::take_again(None, path, deadline)
+    }
+
+    /// The same with the file of an earlier [`Lock::free`], which spares opening it.
+    pub(crate) fn take_again(freed: Option<File>, path: PathBuf, deadline: Deadline) -> Result<Self, HostError> {
         let began = Instant::now();
         let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
+        let mut freed = freed;
         loop {
-            let file = open(&path)?;
+            let file = match freed.take() {
+                Some(file) => file,
+                None => open(&path)?,
+            };
             loop {
                 match file.try_lock() {
                     Ok(()) => break,
@@ -48,7 +57,7 @@ impl Lock {
             }
             match file.metadata() {
                 Ok(metadata) if metadata.nlink() == 0 => {}
-                Ok(_) => return Ok(Self { _file: file, path }),
+                Ok(_) => return Ok(Self { file, path }),
                 Err(source) => {
                     return Err(HostError::State {
                         doing: "look at",
@@ -58,6 +67,11 @@ impl Lock {
                 }
             }
         }
+    }
+
+    /// Frees the lock, and gives its file back for the next time.
+    pub(crate) fn free(self) -> Option<File> {
+        self.file.unlock().ok().map(|()| self.file)
     }
 
     /// Unlinks the lock's file, and frees the lock: for locks whose subject comes and goes.

@@ -26,7 +26,7 @@ pub fn boot_id(root: &Root) -> Result<BootId, HostError> {
 /// The daemons that call hooks.
 const DAEMONS: [&str; 2] = ["libvirtd", "virtqemud"];
 /// How far up the search for one goes: a wrapper script, a shell in between.
-const GENERATIONS: usize = 6;
+const GENERATIONS: usize = 3;
 
 /// The libvirt daemon that called this process: the nearest ancestor that is one, else the parent (a test, a shell).
 /// None when `/proc` does not say.
@@ -47,6 +47,12 @@ pub fn daemon() -> Option<Daemon> {
     }
     // An orphan's parent is init, which will never call `release`: it proves nothing.
     (parent.pid > 1).then(|| parent.daemon())
+}
+
+/// Whether the daemon that called this process lives still.
+pub(crate) fn daemon_lives(daemon: &Daemon) -> bool {
+    // A parent that is still the parent needs no look: an orphan gets another one.
+    std::os::unix::process::parent_id() == daemon.pid || life(daemon) != Life::Gone
 }
 
 /// Whether a daemon lives, as far as it can be seen from this pid namespace.

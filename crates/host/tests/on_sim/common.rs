@@ -132,9 +132,11 @@ pub(crate) fn wants(domain: u32, specs: &[&str]) -> Vec<Want> {
 
 /// A process that lived: its pid may be anybody's by now, its start time is nobody's.
 pub(crate) fn dead_daemon() -> Daemon {
-    let living = mdevkit_host::daemon().unwrap();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
     Daemon {
-        start_ticks: living.start_ticks + 1,
-        ..living
+        pid: child.id(),
+        start_ticks: 1,
+        ..mdevkit_host::daemon().unwrap()
     }
 }
