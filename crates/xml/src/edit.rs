@@ -82,12 +82,24 @@ impl Edited {
     }
 }
 
+/// What must be true of the devices of an edit when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Each has its hostdev and its request.
+    There,
+    /// Each has its hostdev.
+    Renewed,
+    /// None has either.
+    Gone,
+}
+
 /// Applies splices to the document that was mapped, and looks at the result.
 pub(crate) fn apply(
     map: &Map<'_>,
     limits: &Limits,
     mut splices: Vec<Splice>,
     devices: Vec<(Slot, Uuid)>,
+    then: Then,
 ) -> Result<Edited, XmlError> {
     let input = map.text;
     splices.retain(|splice| input.get(splice.range.clone()) != Some(splice.text.as_str()));
@@ -111,7 +123,7 @@ pub(crate) fn apply(
 
     if !splices.is_empty() {
         check_kept(input, &output, &splices)?;
-        check_meaning(map, &output, limits)?;
+        check_meaning(map, &output, limits, &devices, then)?;
     }
     Ok(Edited {
         bytes: output.into_bytes(),
@@ -140,7 +152,13 @@ fn check_kept(input: &str, output: &str, splices: &[Splice]) -> Result<(), XmlEr
 }
 
 /// The result must be a domain like the one before, our own parts aside.
-fn check_meaning(before: &Map<'_>, output: &str, limits: &Limits) -> Result<(), XmlError> {
+fn check_meaning(
+    before: &Map<'_>,
+    output: &str,
+    limits: &Limits,
+    devices: &[(Slot, Uuid)],
+    then: Then,
+) -> Result<(), XmlError> {
     let after = text::text(output.as_bytes(), limits).and_then(|text| map::map(text, limits))?;
     if after.name != before.name || after.uuid != before.uuid {
         return Err(Kind::Internal("the domain's name or UUID changed").into());
@@ -148,6 +166,20 @@ fn check_meaning(before: &Map<'_>, output: &str, limits: &Limits) -> Result<(), 
     let others = |map: &Map<'_>| map.hostdevs.iter().filter(|hostdev| hostdev.slot.is_none()).count();
     if others(&after) != others(before) {
         return Err(Kind::Internal("a hostdev of others came or went").into());
+    }
+    for (slot, uuid) in devices {
+        let hostdev = after.hostdevs.iter().find(|hostdev| hostdev.slot == Some(*slot));
+        let mut requests = after.set.iter().flat_map(|set| &set.requests);
+        let request = requests.any(|at| at.request.slot == Some(*slot));
+        let there = hostdev.is_some_and(|hostdev| hostdev.uuid() == Some(*uuid));
+        let right = match then {
+            Then::There => request && there,
+            Then::Renewed => there,
+            Then::Gone => !request && hostdev.is_none(),
+        };
+        if !right {
+            return Err(Kind::Internal("a device did not come or go as it should").into());
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Invariant: an injection and its ejection leave the same bytes. After libvirt has rewritten the file, the same
 //! elements go, by what they are and not by how they look.
 
-use crate::edit::{self, Edited, Splice};
+use crate::edit::{self, Edited, Splice, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::with_lead;
 use crate::map::{Element, Map, Set};
@@ -61,7 +61,7 @@ pub fn eject(xml: &[u8], what: &Eject) -> Result<Edited, XmlError> {
         slots: &slots,
         all: *what == Eject::All,
     };
-    edit::apply(&map, &limits, ejection.splices(), devices(&map, &slots))
+    edit::apply(&map, &limits, ejection.splices(), devices(&map, &slots), Then::Gone)
 }
 
 /// Every slot that a request or an alias has.

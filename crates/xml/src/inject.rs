@@ -2,7 +2,7 @@
 //!
 //! Invariant: both pieces or none. What had to be opened for them is noted in `opened` ([`crate::notes`]).
 
-use crate::edit::{self, Edited, Splice};
+use crate::edit::{self, Edited, Splice, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::{self, Layout, Line};
 use crate::map::{Anchor, Element, Map, Set};
@@ -134,7 +134,7 @@ pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -
     let map = crate::map(xml, &limits)?;
     check_clone(&map)?;
     let Some(set) = &map.set else {
-        return edit::apply(&map, &limits, Vec::new(), Vec::new());
+        return edit::apply(&map, &limits, Vec::new(), Vec::new(), Then::There);
     };
     let mut used = used_slots(&map);
     let mut additions: Vec<Addition<'_>> = Vec::new();
@@ -304,7 +304,7 @@ fn add(map: &Map<'_>, limits: &Limits, additions: &[Addition<'_>]) -> Result<Edi
         .map(|addition| (addition.slot, addition.uuid))
         .collect();
     if additions.is_empty() {
-        return edit::apply(map, limits, Vec::new(), devices);
+        return edit::apply(map, limits, Vec::new(), devices, Then::There);
     }
     let mut notes = map.set.as_ref().map(|set| set.notes.clone()).unwrap_or_default();
     let mut splices = Vec::new();
@@ -377,7 +377,7 @@ fn add(map: &Map<'_>, limits: &Limits, additions: &[Addition<'_>]) -> Result<Edi
     if let Some(metadata) = new_metadata {
         splices.extend(into_root(map, metadata, new_devices));
     }
-    edit::apply(map, limits, splices, devices)
+    edit::apply(map, limits, splices, devices, Then::There)
 }
 
 /// Puts new children into the root: together when they go to the same place, which an empty root has but one of.

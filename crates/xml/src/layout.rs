@@ -131,11 +131,12 @@ pub(crate) fn behind(text: &str, at: usize) -> usize {
     loop {
         let rest = text.get(at..).unwrap_or_default();
         let trimmed = rest.trim_start_matches([' ', '\t']);
-        let end = match (trimmed.starts_with("<!--"), trimmed.starts_with("<?")) {
-            (true, _) => trimmed.find("-->").map(|end| end + 3),
-            (_, true) => trimmed.find("?>").map(|end| end + 2),
-            _ => None,
+        // The end is looked for behind the whole opening: "<!-->" opens a comment and does not end it.
+        let ends = |open: &str, close: &str| {
+            let inner = trimmed.strip_prefix(open)?;
+            inner.find(close).map(|at| open.len() + at + close.len())
         };
+        let end = ends("<!--", "-->").or_else(|| ends("<?", "?>"));
         match end {
             Some(end) => at += rest.len() - trimmed.len() + end,
             None => return at,
@@ -147,4 +148,23 @@ pub(crate) fn behind(text: &str, at: usize) -> usize {
 pub(crate) fn with_lead(text: &str, span: &Range<usize>) -> Range<usize> {
     let head = text.get(..span.start).unwrap_or_default();
     head.trim_end_matches([' ', '\t', '\r', '\n']).len()..span.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_on_the_same_line_are_stepped_over() {
+        for (rest, stepped) in [
+            ("", ""),
+            ("\n<!-- next line -->", ""),
+            (" text", ""),
+            (" <!-- a --> <b/>", " <!-- a -->"),
+            ("\t<?pi?><!-- two\nlines -->\n", "\t<?pi?><!-- two\nlines -->"),
+            ("<!-->- <devices/> -->x", "<!-->- <devices/> -->"),
+        ] {
+            assert_eq!(behind(&format!("<a/>{rest}"), 4), 4 + stepped.len(), "{rest:?}");
+        }
+    }
 }

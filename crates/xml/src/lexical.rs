@@ -27,6 +27,14 @@ pub(crate) fn split(name: &str) -> (&str, &str) {
 
 /// Whether this is a name with at most one colon, and that inside (`QName` of XML namespaces).
 pub(crate) fn is_qname(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if name.bytes().all(plain) {
+        // Nearly every name; the rest of the function is for the others.
+        return name
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    }
     let mut parts = name.split(':');
     let first = parts.next().is_some_and(is_ncname);
     first && parts.next().is_none_or(is_ncname) && parts.next().is_none()
@@ -108,14 +116,7 @@ pub(crate) fn tag<'a>(
     let inner = span.start + 1..span.end - if empty { 2 } else { 1 };
     let bytes = text.as_bytes();
     let cut = |range: Range<usize>| text.get(range).unwrap_or_default();
-    let find = |from: usize, stop: &dyn Fn(u8) -> bool| {
-        bytes
-            .get(from..inner.end)
-            .and_then(|rest| rest.iter().position(|b| stop(*b)))
-            .map_or(inner.end, |at| from + at)
-    };
-
-    let name_end = find(inner.start, &is_space);
+    let name_end = find(bytes, inner.start..inner.end, is_space);
     let name = cut(inner.start..name_end);
     if !is_qname(name) {
         return Err(XmlError::malformed(
@@ -126,7 +127,7 @@ pub(crate) fn tag<'a>(
     }
     let mut at = name_end;
     loop {
-        let start = find(at, &|b| !is_space(b));
+        let start = find(bytes, at..inner.end, |b| !is_space(b));
         if start == inner.end {
             break;
         }
@@ -137,20 +138,20 @@ pub(crate) fn tag<'a>(
                 "attributes must be separated by white space",
             ));
         }
-        let name_end = find(start, &|b| is_space(b) || b == b'=');
+        let name_end = find(bytes, start..inner.end, |b| is_space(b) || b == b'=');
         let attr = cut(start..name_end);
         if !is_qname(attr) {
             let message = format!("\"{}\" is not the name of an attribute", excerpt(attr));
             return Err(XmlError::malformed(text, start, message));
         }
-        let equals = find(name_end, &|b| !is_space(b));
-        let quote = find(equals + 1, &|b| !is_space(b));
+        let equals = find(bytes, name_end..inner.end, |b| !is_space(b));
+        let quote = find(bytes, equals + 1..inner.end, |b| !is_space(b));
         let mark = bytes.get(quote).copied().unwrap_or_default();
         if bytes.get(equals) != Some(&b'=') || quote >= inner.end || !matches!(mark, b'"' | b'\'') {
             let message = format!("attribute {} needs a value in quotes", excerpt(attr));
             return Err(XmlError::malformed(text, equals.min(inner.end), message));
         }
-        let close = find(quote + 1, &|b| b == mark);
+        let close = find(bytes, quote + 1..inner.end, |b| b == mark);
         if close == inner.end {
             return Err(XmlError::malformed(text, quote, "the closing quote is missing"));
         }
@@ -168,7 +169,18 @@ pub(crate) fn tag<'a>(
     Ok(name)
 }
 
+/// The first byte of a range that is looked for, or the range's end.
+fn find(bytes: &[u8], range: Range<usize>, wanted: impl Fn(u8) -> bool) -> usize {
+    let end = range.end;
+    let start = range.start;
+    let found = bytes.get(range).and_then(|rest| rest.iter().position(|b| wanted(*b)));
+    found.map_or(end, |at| start + at)
+}
+
 fn check_value(text: &str, raw: &str, start: usize) -> Result<(), XmlError> {
+    if !raw.bytes().any(|b| matches!(b, b'<' | b'&')) {
+        return Ok(());
+    }
     let mut from = 0;
     while let Some(at) = raw
         .get(from..)

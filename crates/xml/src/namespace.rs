@@ -48,7 +48,7 @@ impl<'a> Namespaces<'a> {
         name: &'a str,
         attrs: &[Attr<'a>],
     ) -> Result<Space, XmlError> {
-        for attr in attrs {
+        for attr in attrs.iter().filter(|attr| attr.name.starts_with("xmlns")) {
             let prefix = match lexical::split(attr.name) {
                 ("", "xmlns") => "",
                 ("xmlns", prefix) => prefix,
@@ -86,7 +86,7 @@ impl<'a> Namespaces<'a> {
     /// Checks that every prefix is declared, and that no two attributes are the same under two prefixes.
     fn attributes(&self, text: &str, attrs: &[Attr<'a>]) -> Result<(), XmlError> {
         let mut seen: Vec<(&str, &str)> = Vec::new();
-        for attr in attrs {
+        for attr in attrs.iter().filter(|attr| attr.name.bytes().any(|b| b == b':')) {
             let (prefix, local) = lexical::split(attr.name);
             if prefix.is_empty() || prefix == "xmlns" {
                 continue;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: after it, nothing of ours names the domain that was cloned, nor a device of it.
 
-use crate::edit::{self, Edited, Splice};
+use crate::edit::{self, Edited, Splice, Then};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{Uuid, device_uuid};
 
@@ -59,5 +59,5 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
             }
         }
     }
-    edit::apply(&map, &limits, splices, devices)
+    edit::apply(&map, &limits, splices, devices, Then::Renewed)
 }

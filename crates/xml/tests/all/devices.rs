@@ -171,6 +171,16 @@ fn a_clone_is_refused_until_it_is_refreshed() {
 }
 
 #[test]
+fn a_clone_that_lost_a_request_is_refreshed_too() {
+    let original = inject(XML.as_bytes(), &[at_slot("a", 1)]).unwrap();
+    let clone = String::from_utf8(original.into_bytes())
+        .unwrap()
+        .replacen("<uuid>1", "<uuid>2", 1);
+    let lost = clone.replacen("slot=\"1\"", "slot=\"2\"", 1);
+    assert_eq!(refresh(lost.as_bytes(), never).unwrap().devices().len(), 1);
+}
+
+#[test]
 fn a_domain_that_got_its_uuid_later_is_no_clone() {
     let xml = "<domain>\n  <name>new</name>\n</domain>";
     let edited = Injection::new()
