@@ -1,7 +1,6 @@
 //! The host in the lab: set up once, checked and cleaned after each scenario.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,9 +15,10 @@ use crate::wait::{self, PATIENCE};
 use crate::{Outcome, ensure, hook, ledger};
 
 pub(crate) const LIBVIRTD_LOG: &str = "/var/log/libvirt/libvirtd.log";
+pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 pub(crate) const CONFIGURATION: &str = "/etc/mdevkit/config.toml";
 /// Made by hand before the first scenario; nothing that mdevkit does may touch it.
-const SENTINEL: &str = "5e471e15-0000-4000-8000-000000000001";
+pub(crate) const SENTINEL: &str = "5e471e15-0000-4000-8000-000000000001";
 
 /// The host with its libvirtd.
 #[derive(Debug)]
@@ -98,7 +98,10 @@ impl Lab {
             return Err("libvirtd does not run".to_owned());
         };
         signal_to(child.id(), signal)?;
-        let ended = wait::until("libvirtd ends", || matches!(child.try_wait(), Ok(Some(_))));
+        // libvirtd gives its own drivers 30 s before it ends regardless (virNetDaemonRun).
+        let ended = wait::within(PATIENCE * 2, "libvirtd ends", || {
+            matches!(child.try_wait(), Ok(Some(_)))
+        });
         if ended.is_err() {
             let _ = child.kill();
             let _ = child.wait();
@@ -261,29 +264,7 @@ impl Lab {
     /// Undefines what the scenario defined; after a failure, also ends and removes all that is left, by force.
     pub(crate) fn clean(&mut self, by_force: bool) -> Outcome {
         if by_force {
-            let _ = run("mount", &["-o", "remount,bind,rw", "/sys"]);
-            let _ = fs::remove_file(CONFIGURATION);
-            for pid in hook::processes() {
-                let _ = signal_to(pid, Signal::SIGKILL);
-            }
-            for (_, pid) in qemus() {
-                let _ = signal_to(pid, Signal::SIGKILL);
-            }
-            if self.libvirtd.is_some() {
-                let _ = self.kill_libvirtd();
-            }
-            let _ = fs::remove_dir_all("/run/libvirt/qemu");
-            install()?;
-            self.start_libvirtd()?;
-            for device in self.devices() {
-                let _ = Cmd::new("sh")
-                    .args(["-c", &format!("echo 1 > /sys/bus/mdev/devices/{}/remove", device.uuid)])
-                    .run();
-            }
-            let _ = fs::remove_dir_all("/run/mdevkit");
-            if kernel::device(SENTINEL).is_none() {
-                self.sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
-            }
+            self.force_clean()?;
         }
         let defined: Vec<String> = fs::read_dir("/etc/libvirt/qemu")
             .map_err(|e| format!("/etc/libvirt/qemu: {e}"))?
@@ -301,27 +282,45 @@ impl Lab {
         }
         Ok(())
     }
+
+    /// Ends and removes all that a failed scenario left, ours or not, and starts anew.
+    fn force_clean(&mut self) -> Outcome {
+        let _ = run("mount", &["-o", "remount,bind,rw", "/sys"]);
+        for folder in ["/etc/mdevkit", "/etc/libvirt/hooks"] {
+            let _ = fs::remove_dir_all(folder);
+        }
+        for pid in hook::processes() {
+            let _ = signal_to(pid, Signal::SIGKILL);
+        }
+        for pid in kernel::processes(QEMU) {
+            let _ = signal_to(pid, Signal::SIGKILL);
+        }
+        if self.libvirtd.is_some() {
+            let _ = self.kill_libvirtd();
+        }
+        let _ = fs::remove_dir_all("/run/libvirt/qemu");
+        // A domain that was not stopped properly leaves its owner's mark (an xattr) on its files.
+        for file in fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let _ = fs::remove_file(file.path());
+        }
+        install()?;
+        self.start_libvirtd()?;
+        for device in self.devices() {
+            let _ = Cmd::new("sh")
+                .args(["-c", &format!("echo 1 > /sys/bus/mdev/devices/{}/remove", device.uuid)])
+                .run();
+        }
+        let _ = fs::remove_dir_all("/run/mdevkit");
+        if kernel::device(SENTINEL).is_none() {
+            self.sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
+        }
+        Ok(())
+    }
 }
 
-/// Our part of an installation: the two hooks by symlink, as the README says, and the command.
-fn install() -> Outcome {
-    for (from, to) in [
-        ("/share/mdevkit-hook", hook::PROGRAM),
-        ("/share/mdevkit", "/usr/bin/mdevkit"),
-    ] {
-        if !Path::new(to).exists() {
-            fs::copy(from, to).map_err(|e| format!("{from} -> {to}: {e}"))?;
-            fs::set_permissions(to, fs::Permissions::from_mode(0o755)).map_err(|e| format!("{to}: {e}"))?;
-        }
-    }
-    for driver in ["qemu", "daemon"] {
-        let folder = format!("/etc/libvirt/hooks/{driver}.d");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).map_err(|e| format!("{folder}: {e}"))?;
-        let link = format!("{folder}/50-mdevkit");
-        symlink(hook::PROGRAM, &link).map_err(|e| format!("{link}: {e}"))?;
-    }
-    Ok(())
+/// Installs mdevkit with its own installer.
+pub(crate) fn install() -> Outcome {
+    run("bash", &["/share/hooks/install", "/share"]).map(drop)
 }
 
 /// A domain's name as an argument, though it look like an option itself.
@@ -345,7 +344,7 @@ fn qemus() -> Vec<(String, u32)> {
             let name = entry.file_name().to_string_lossy().strip_suffix(".pid")?.to_owned();
             let pid = fs::read_to_string(entry.path()).ok()?.trim().parse().ok()?;
             let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-            program.to_string_lossy().contains("qemu-system").then_some((name, pid)) // driver.pid is libvirtd's own
+            (program == Path::new(QEMU)).then_some((name, pid)) // driver.pid is libvirtd's own
         })
         .collect()
 }

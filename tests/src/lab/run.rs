@@ -17,6 +17,8 @@ use serde::Deserialize;
 use crate::boot::{self, Boot, Images};
 use crate::{Libvirt, Part, RunArgs, say};
 
+/// The installer and what it installs beside the programs.
+const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hooks");
 const INIT: &str = include_str!("../../lab/init.sh");
 /// A boot without any scenario takes 10 s; one scenario 3 to 30 s on an idle machine, more beside a second boot.
 const LIMIT_BASE: Duration = Duration::from_secs(120);
@@ -165,6 +167,8 @@ fn one_boot(
         fs::copy(&from, share.path().join(program))
             .with_context(|| format!("{} is missing: build it", from.display()))?;
     }
+    let hooks = share.path().join("hooks");
+    copy_folder(Path::new(HOOKS), &hooks)?;
     put(&share.path().join("init"), INIT)?;
     put(&share.path().join("scenarios"), &names.join("\n"))?;
     // The guest's libvirtd writes here as root of this machine, QEMU as nobody of it.
@@ -184,7 +188,7 @@ fn one_boot(
     );
     let results = read_results(&share.path().join("results"));
     if let Some(folder) = logs {
-        copy_logs(&share.path().join("logs"), &folder)?;
+        copy_folder(&share.path().join("logs"), &folder)?;
     }
     if let Err(error) = ended {
         say(format_args!("{prefix} {error:#}"));
@@ -206,11 +210,16 @@ fn read_results(file: &Path) -> Results {
         .collect()
 }
 
-fn copy_logs(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("{}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("{}", from.display()))? {
         let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("{}", target.display()))?;
+        }
     }
     Ok(())
 }

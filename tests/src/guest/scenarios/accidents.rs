@@ -154,7 +154,7 @@ pub(super) fn broken_configuration(lab: &mut Lab) -> Outcome {
     let uuid = device_uuid(1);
     lab.define(&Domain::new("vm", 1).asks(0, "mtty-2", &uuid))?;
     lab.start("vm")?;
-    fs::create_dir_all("/etc/mdevkit").map_err(|e| format!("/etc/mdevkit: {e}"))?;
+    let sound = fs::read(CONFIGURATION).map_err(|e| format!("{CONFIGURATION}: {e}"))?;
     put(CONFIGURATION, b"# line one\n= broken\n")?;
     lab.stop_libvirtd()?;
     lab.start_libvirtd()?;
@@ -163,7 +163,7 @@ pub(super) fn broken_configuration(lab: &mut Lab) -> Outcome {
     lab.expect_devices(&[])?;
     lab.start_refused("vm", "E-CONFIG", &[CONFIGURATION, "2"])?;
     lab.expect_devices(&[])?;
-    fs::remove_file(CONFIGURATION).map_err(|e| format!("{CONFIGURATION}: {e}"))
+    put(CONFIGURATION, &sound)
 }
 
 pub(super) fn newer_ledger(lab: &mut Lab) -> Outcome {

@@ -238,6 +238,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "a read-only /sys refuses a request clearly and disturbs nobody else",
         surroundings::read_only_sys,
     ),
+    quick(
+        "device-by-hand",
+        "mdevkit create and remove; reconcile leaves it, and nobody removes a foreign one",
+        surroundings::device_by_hand,
+    ),
+    quick(
+        "uninstalled",
+        "the installer takes nothing away under a guest, and all of it afterwards",
+        surroundings::uninstalled,
+    ),
     Scenario {
         memory_mib: 6144,
         ..slow(

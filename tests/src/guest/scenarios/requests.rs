@@ -1,7 +1,5 @@
 //! What the domain asks for, and what prepare makes of requests and hostdevs.
 
-use std::fs;
-
 use crate::cmd::{Cmd, virsh};
 use crate::domain::{Domain, device_uuid, device_uuids, domain_uuid, hostdev, put};
 use crate::lab::{Lab, of};
@@ -176,6 +174,5 @@ pub(super) fn race(lab: &mut Lab) -> Outcome {
     for domain in &domains {
         hook::run(domain, "release", "end")?.ok()?;
     }
-    let _ = fs::metadata(ledger::LEDGER);
     lab.expect_devices(&[])
 }

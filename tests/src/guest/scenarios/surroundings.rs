@@ -8,9 +8,9 @@ use nix::sys::signal::Signal;
 use crate::cmd::{Cmd, Ran, run};
 use crate::domain::{Domain, device_uuid};
 use crate::guest_os::PowerButton;
-use crate::lab::{Lab, signal_to};
+use crate::lab::{Lab, SENTINEL, install, signal_to};
 use crate::wait::PATIENCE;
-use crate::{Outcome, ensure, kernel, ledger};
+use crate::{Outcome, ensure, hook, kernel, ledger};
 
 pub(super) fn named_like_an_option(lab: &mut Lab) -> Outcome {
     let uuid = device_uuid(1);
@@ -87,6 +87,42 @@ pub(super) fn read_only_sys(lab: &mut Lab) -> Outcome {
         ledger::records()
     );
     Ok(())
+}
+
+pub(super) fn device_by_hand(lab: &mut Lab) -> Outcome {
+    let uuid = run("mdevkit", &["create", "--type", "mtty-1"])?.trim().to_owned();
+    lab.expect_devices(&[&uuid])?;
+    ledger::expect_listed(&uuid, &[("owner", "mdevkit"), ("in_use", "no"), ("type", "mtty-1")])?;
+    run("mdevkit", &["reconcile", "--grace", "0"])?;
+    lab.expect_devices(&[&uuid])?;
+    run("mdevkit", &["remove", &uuid])?;
+    lab.expect_devices(&[])?;
+    let refused = Cmd::new("mdevkit").args(["remove", SENTINEL]).run()?;
+    ensure!(
+        refused.code() == Some(1),
+        "mdevkit remove of a foreign device: {refused}"
+    );
+    Ok(())
+}
+
+pub(super) fn uninstalled(lab: &mut Lab) -> Outcome {
+    let uninstall = || Cmd::new("bash").args(["/share/hooks/install", "--uninstall"]).run();
+    let uuid = device_uuid(1);
+    lab.define(&Domain::new("vm", 1).asks(0, "mtty-2", &uuid))?;
+    lab.start("vm")?;
+    uninstall()?.refused(&[])?;
+    lab.expect_served("vm", &uuid, "mtty-2")?;
+    lab.destroy("vm")?;
+    lab.expect_devices(&[])?;
+    uninstall()?.ok()?;
+    for file in [
+        hook::PROGRAM,
+        "/usr/bin/mdevkit",
+        "/etc/libvirt/hooks/qemu.d/50-mdevkit",
+    ] {
+        ensure!(fs::symlink_metadata(file).is_err(), "{file} is left after --uninstall");
+    }
+    install()
 }
 
 pub(super) fn twenty_at_once(lab: &mut Lab) -> Outcome {
