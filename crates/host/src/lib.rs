@@ -51,7 +51,7 @@ pub use error::HostError;
 pub use look::Decision;
 pub use mdevkit_sysfs::Root;
 pub use mdevkit_sysfs::in_use::InUse;
-pub use process::{boot_id, daemon};
+pub use process::{boot_id, daemon, identity};
 pub use reconcile::{Outcome, ReconcileOptions};
 pub use release::Released;
 pub use removal::{Reaper, Removal, reap};

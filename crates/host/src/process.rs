@@ -25,28 +25,30 @@ pub fn boot_id(root: &Root) -> Result<BootId, HostError> {
 
 /// The daemons that call hooks.
 const DAEMONS: [&str; 2] = ["libvirtd", "virtqemud"];
-/// How far up the search for one goes: a wrapper script, a shell in between.
-const GENERATIONS: usize = 3;
+/// How far above the parent the search for one goes: a wrapper script, and a shell in between.
+const GENERATIONS: usize = 2;
 
-/// The libvirt daemon that called this process: the nearest ancestor that is one, else the parent (a test, a shell).
-/// None when `/proc` does not say.
+/// The libvirt daemon that called this process: the nearest ancestor that is one. None when there is none (a test, a
+/// shell): a process that only happens to be the parent says nothing about who will call `release`.
 pub fn daemon() -> Option<Daemon> {
-    let parent = Stat::of(std::os::unix::process::parent_id())?;
-    let mut ancestor = parent.clone();
+    let mut ancestor = Stat::of(std::os::unix::process::parent_id())?;
     for _ in 0..GENERATIONS {
-        if DAEMONS.contains(&ancestor.name.as_str()) {
-            return Some(ancestor.daemon());
-        }
-        if ancestor.parent <= 1 {
+        if ancestor.is_daemon() || ancestor.parent <= 1 {
             break;
         }
-        match Stat::of(ancestor.parent) {
-            Some(next) => ancestor = next,
-            None => break,
-        }
+        ancestor = Stat::of(ancestor.parent)?;
     }
-    // An orphan's parent is init, which will never call `release`: it proves nothing.
-    (parent.pid > 1).then(|| parent.daemon())
+    ancestor.is_daemon().then(|| ancestor.identity())
+}
+
+/// What tells a living process from every other one of this boot; none when there is no such process.
+///
+/// ```
+/// let this = mdevkit_host::identity(std::process::id()).unwrap();
+/// assert_eq!(this.pid, std::process::id());
+/// ```
+pub fn identity(pid: u32) -> Option<Daemon> {
+    Stat::of(pid).map(|stat| stat.identity())
 }
 
 /// Whether the daemon that called this process lives still.
@@ -112,7 +114,11 @@ impl Stat {
         matches!(self.state, 'Z' | 'X')
     }
 
-    fn daemon(&self) -> Daemon {
+    fn is_daemon(&self) -> bool {
+        DAEMONS.contains(&self.name.as_str())
+    }
+
+    fn identity(&self) -> Daemon {
         Daemon {
             pid: self.pid,
             start_ticks: self.start_ticks,
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn a_process_is_told_from_its_successor() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let daemon = Stat::of(child.id()).unwrap().daemon();
+        let daemon = identity(child.id()).unwrap();
         assert_eq!(life(&daemon), Life::Alive);
         assert_eq!(
             life(&Daemon {
@@ -160,8 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_daemon_above_the_parent_is_taken() {
-        let daemon = daemon().unwrap();
-        assert_eq!(life(&daemon), Life::Alive);
+    fn a_parent_that_is_no_daemon_is_not_taken_for_one() {
+        assert_eq!(daemon(), None);
     }
 }

@@ -4,5 +4,6 @@
 mod bad_input;
 mod common;
 mod laws;
+mod opens;
 mod parallel;
 mod requests;

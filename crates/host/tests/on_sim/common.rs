@@ -66,7 +66,7 @@ impl Fixture {
     }
 
     pub(crate) fn start_with(&self, domain: u32, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
-        self.host.acquire(&start(domain, mdevkit_host::daemon()), wants, limits)
+        self.host.acquire(&start(domain, Some(living_daemon())), wants, limits)
     }
 
     pub(crate) fn end(&self, domain: u32) -> Vec<Released> {
@@ -130,6 +130,11 @@ pub(crate) fn wants(domain: u32, specs: &[&str]) -> Vec<Want> {
         .collect()
 }
 
+/// A process that lives as long as the test.
+pub(crate) fn living_daemon() -> Daemon {
+    mdevkit_host::identity(std::process::id()).unwrap()
+}
+
 /// A process that lived: its pid may be anybody's by now, its start time is nobody's.
 pub(crate) fn dead_daemon() -> Daemon {
     let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -137,6 +142,6 @@ pub(crate) fn dead_daemon() -> Daemon {
     Daemon {
         pid: child.id(),
         start_ticks: 1,
-        ..mdevkit_host::daemon().unwrap()
+        ..living_daemon()
     }
 }

@@ -1,6 +1,6 @@
 //! What crashes leave, and how it is settled.
 
-use crate::common::{Fixture, dead_daemon, device, domain_uuid, quick, start, wants};
+use crate::common::{Fixture, dead_daemon, device, domain_uuid, living_daemon, quick, start, wants};
 use mdevkit_core::Code;
 use mdevkit_core::ledger::Action;
 use mdevkit_host::{HostError, How, ReconcileOptions};
@@ -11,7 +11,7 @@ fn crashed(fixture: &Fixture, domain: u32, daemon: Option<mdevkit_core::ledger::
     // The start itself must succeed, so the daemon's death is written in afterwards.
     fixture.start(domain, &["mtty-1"]).unwrap();
     let text = |daemon| format!(r#""daemon":{},"#, serde_json::to_value(daemon).unwrap());
-    let living = text(mdevkit_host::daemon().unwrap());
+    let living = text(living_daemon());
     assert!(fixture.ledger().contains(&living));
     let ledger = fixture.ledger().replace(&living, &daemon.map(text).unwrap_or_default());
     fixture.put("run/mdevkit/ledger.json", &ledger);
@@ -37,7 +37,7 @@ fn only_a_device_that_nobody_will_come_for_is_collected() {
         pid_namespace: 1,
     };
     for (story, daemon, runs, grace, stays) in [
-        ("its daemon lives", mdevkit_host::daemon(), false, None, true),
+        ("its daemon lives", Some(living_daemon()), false, None, true),
         ("its daemon is gone", Some(dead_daemon()), false, None, false),
         (
             "its daemon is gone, its guest runs",
@@ -188,7 +188,7 @@ fn a_hook_at_work_is_left_alone() {
     fixture.sim.control("slow-create mtty mtty-2 1 400\n").unwrap();
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| {
-            let start = start(1, mdevkit_host::daemon());
+            let start = start(1, Some(living_daemon()));
             fixture.host.acquire(&start, &wants(1, &["mtty-1", "mtty-2"]), &quick())
         });
         std::thread::sleep(std::time::Duration::from_millis(150));
