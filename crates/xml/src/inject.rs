@@ -132,7 +132,7 @@ pub fn inject(xml: &[u8], devices: &[NewDevice]) -> Result<Edited, XmlError> {
 pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -> Result<Edited, XmlError> {
     let limits = Limits::default();
     let map = crate::map(xml, &limits)?;
-    check_clone(&map)?;
+    check_set(&map)?;
     let Some(set) = &map.set else {
         return edit::apply(&map, &limits, Vec::new(), Vec::new(), Then::There);
     };
@@ -190,7 +190,7 @@ fn add_new(
     fresh: &mut dyn FnMut() -> Option<Uuid>,
 ) -> Result<Edited, XmlError> {
     let map = crate::map(xml, limits)?;
-    check_clone(&map)?;
+    check_set(&map)?;
     let mut used = used_slots(&map);
     let mut additions: Vec<Addition<'_>> = Vec::new();
     let mut wanted: Vec<&NewDevice> = Vec::new();
@@ -270,9 +270,15 @@ fn check_uuid(map: &Map<'_>, additions: &[Addition<'_>], uuid: Uuid) -> Result<(
     Ok(())
 }
 
-fn check_clone(map: &Map<'_>) -> Result<(), XmlError> {
-    match map.set.as_ref().and_then(|set| set.injected_for).flatten() {
-        Some(injected_for) if map.uuid != Some(injected_for) => Err(Kind::Clone { injected_for }.into()),
+/// Refuses to add to requests that are another domain's, or whose notes were made untrue by hand.
+fn check_set(map: &Map<'_>) -> Result<(), XmlError> {
+    let Some(set) = &map.set else { return Ok(()) };
+    match (set.injected_for, &set.opened) {
+        (Some(Some(injected_for)), _) if map.uuid != Some(injected_for) => Err(Kind::Clone { injected_for }.into()),
+        (None, Some(opened)) if set.notes.has_for() => {
+            let message = "opened says that mdevkit added the attribute for, and it is gone; remove opened";
+            Err(XmlError::at(map.text, opened.span.start, Kind::Request(message.into())))
+        }
         _ => Ok(()),
     }
 }

@@ -269,3 +269,18 @@ fn injecting_beside_requests_written_by_hand_comes_out_again() {
     assert!(String::from_utf8_lossy(one.bytes()).contains("opened=\"for=1\""));
     assert_eq!(eject(one.bytes(), &Eject::Slots(vec![slot(1)])).unwrap().bytes(), xml);
 }
+
+#[test]
+fn notes_that_a_hand_made_untrue_are_refused() {
+    let xml = fixture("lexical/default-namespace-by-hand.xml");
+    let edited = String::from_utf8(inject(&xml, &[device("a")]).unwrap().into_bytes()).unwrap();
+    let untrue = edited.replace(" for=\"11111111-0000-0000-0000-000000000001\"", "");
+    let error = inject(untrue.as_bytes(), &[device("b")]).unwrap_err();
+    assert!(error.to_string().contains("remove opened"), "{error}");
+    // A start and an ejection are not held up by it.
+    assert!(read(untrue.as_bytes()).is_ok());
+    assert_eq!(
+        eject(untrue.as_bytes(), &Eject::Slots(vec![slot(0)])).unwrap().bytes(),
+        xml
+    );
+}
