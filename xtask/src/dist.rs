@@ -26,7 +26,16 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn static_hook() -> Result<PathBuf> {
     let mut cargo = sh::cargo();
     cargo
-        .args(["build", "--quiet", "--locked", "--release", "--package", "mdevkit-hook", "--target", TARGET])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--package",
+            "mdevkit-hook",
+            "--target",
+            TARGET,
+        ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     sh::run(&mut cargo)?;
     Ok(sh::target().join(TARGET).join("release/mdevkit-hook"))

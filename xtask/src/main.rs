@@ -48,7 +48,13 @@ fn main() -> ExitCode {
         Task::Demo { args } => demo(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab { args } => lab::run(&args),
-        Task::Soak => lab::run(&["run".into(), "--part".into(), "all".into(), "--libvirt".into(), "both".into()]),
+        Task::Soak => lab::run(&[
+            "run".into(),
+            "--part".into(),
+            "all".into(),
+            "--libvirt".into(),
+            "both".into(),
+        ]),
         Task::Bench(args) => bench::run(&args),
         Task::Dist => dist::run(),
     };

@@ -13,7 +13,10 @@ pub(crate) fn say(line: impl AsRef<str>) {
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default()
 }
 
 /// Where cargo builds.
@@ -61,7 +64,9 @@ pub(crate) fn build(packages: &[&str], profile: Profile) -> Result<PathBuf> {
 /// Runs a command with our own stdout and stderr.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     say(format!("$ {}", shown(command)));
-    let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", shown(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", shown(command));
     }
@@ -71,8 +76,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// The same, passing every line of stdout on and to `seen`, for a count.
 pub(crate) fn run_seen(command: &mut Command, mut seen: impl FnMut(&str)) -> Result<()> {
     say(format!("$ {}", shown(command)));
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", shown(command)))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", shown(command)))?;
     let stdout = child.stdout.take().context("no stdout")?;
     for line in BufReader::new(stdout).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
@@ -88,9 +95,16 @@ pub(crate) fn run_seen(command: &mut Command, mut seen: impl FnMut(&str)) -> Res
 
 /// A command's stdout.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", shown(command)))?;
     if !output.status.success() {
-        bail!("{} ended with {}: {}", shown(command), output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{} ended with {}: {}",
+            shown(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -112,6 +126,13 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let short = |word: &OsStr| Path::new(word).strip_prefix(root()).map_or_else(|_| word.to_owned(), |p| p.into());
-    words.map(|word| short(word).to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    let short = |word: &OsStr| {
+        Path::new(word)
+            .strip_prefix(root())
+            .map_or_else(|_| word.to_owned(), |p| p.into())
+    };
+    words
+        .map(|word| short(word).to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -43,9 +43,13 @@ impl Tally {
         self.passed += passed;
         self.failed += failed;
         if failed > 0 || why.is_some() {
-            self.failures.push(format!("{name}: {}", why.unwrap_or_else(|| format!("{failed} failed"))));
+            self.failures
+                .push(format!("{name}: {}", why.unwrap_or_else(|| format!("{failed} failed"))));
         }
-        sh::say(format!("== {name}: {passed} passed, {failed} failed, {} s", begin.elapsed().as_secs()));
+        sh::say(format!(
+            "== {name}: {passed} passed, {failed} failed, {} s",
+            begin.elapsed().as_secs()
+        ));
     }
 }
 
@@ -55,7 +59,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut tally = Tally::default();
     tally.step("format", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])));
     tally.step("lints", || {
-        let clippy = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let clippy = [
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
         sh::run(sh::cargo().args(clippy))
     });
     tally.step("documents", || {
@@ -66,7 +79,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     tally.step("licences", licences);
     if !args.no_lab {
         tally.counted("lab", |so_far| {
-            let mut lab = lab::command(&["run".into(), "--part".into(), "quick".into(), "--libvirt".into(), "both".into()])?;
+            let mut lab = lab::command(&[
+                "run".into(),
+                "--part".into(),
+                "quick".into(),
+                "--libvirt".into(),
+                "both".into(),
+            ])?;
             count(&mut lab, so_far, |line| {
                 // `12 passed, 0 failed in 93 s`
                 let mut words = line.split(' ');
@@ -94,9 +113,15 @@ fn tests(so_far: &mut (usize, usize)) -> Result<(usize, usize)> {
     count(&mut cargo, so_far, |line| {
         // `test result: ok. 12 passed; 0 failed; 0 ignored; ...`
         let line = line.strip_prefix("test result: ")?;
-        let number = |what: &str| line.split([';', '.']).find_map(|part| part.trim().strip_suffix(what)?.parse().ok());
+        let number = |what: &str| {
+            line.split([';', '.'])
+                .find_map(|part| part.trim().strip_suffix(what)?.parse().ok())
+        };
         // An ignored test is one that does not hold.
-        Some((number(" passed")?, number(" failed").unwrap_or(0) + number(" ignored").unwrap_or(0)))
+        Some((
+            number(" passed")?,
+            number(" failed").unwrap_or(0) + number(" ignored").unwrap_or(0),
+        ))
     })
 }
 
@@ -125,7 +150,9 @@ fn licences() -> Result<()> {
     let program = tools.join("bin/cargo-deny");
     if !program.is_file() {
         let mut install = sh::cargo();
-        install.args(["install", "--quiet", "--locked", "--debug", "--version", DENY, "--root"]).arg(&tools);
+        install
+            .args(["install", "--quiet", "--locked", "--debug", "--version", DENY, "--root"])
+            .arg(&tools);
         sh::run(install.arg("cargo-deny"))?;
     }
     sh::run(sh::command(program).args(["check", "bans", "licenses", "sources"]))
@@ -133,12 +160,20 @@ fn licences() -> Result<()> {
 
 /// The programs that the tests need, and the packages they are in; installed when we are root.
 fn packages(args: &Args) -> Result<()> {
-    let mut needed = vec![("strace", "strace"), ("python3", "python3"), ("virt-xml-validate", "libvirt-clients")];
+    let mut needed = vec![
+        ("strace", "strace"),
+        ("python3", "python3"),
+        ("virt-xml-validate", "libvirt-clients"),
+    ];
     let lab = std::fs::read_to_string(sh::root().join("tests/lab/packages")).unwrap_or_default();
     if !args.no_lab {
         needed.extend(lab.split_whitespace().map(|package| (package, package)));
     }
-    let missing: Vec<&str> = needed.iter().filter(|(program, _)| !sh::has(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(program, _)| !sh::has(program))
+        .map(|(_, package)| *package)
+        .collect();
     let is_root = sh::output(sh::command("id").arg("-u"))?.trim() == "0";
     if !missing.is_empty() {
         let list = missing.join(" ");
@@ -148,7 +183,10 @@ fn packages(args: &Args) -> Result<()> {
         let quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
         sh::run(sh::command("apt-get").arg("update").args(quiet))?;
         let mut install = sh::command("apt-get");
-        install.args(["install", "-y", "--no-install-recommends"]).args(quiet).args(&missing);
+        install
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(quiet)
+            .args(&missing);
         sh::run(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
     if !is_root && !args.no_lab {

@@ -158,6 +158,7 @@ impl Acquire<'_> {
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
         loop {
             let found = self.existing(want)?;
+            let exists = found.is_some();
             let ledger = self.state.ledger(self.lock_deadline())?;
             let record = ledger.record(want.uuid);
             let acquired = |found: Existing, how| match found.type_id {
@@ -207,6 +208,8 @@ impl Acquire<'_> {
                     );
                     self.remove(want.uuid)?;
                 }
+                // A removal was cut off after its write: the device is gone, and only the record is left.
+                Encounter::Wait if !exists => removal::forget(self.state, want.uuid, self.lock_deadline())?,
                 // Another run left its removal unfinished, or somebody is making it just now.
                 _ => {
                     if !backoff.sleep(deadline) {

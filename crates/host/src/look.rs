@@ -18,7 +18,7 @@ pub enum Decision {
 }
 
 /// More rounds than any plan takes (see `core::plan`); it ends even if a host's answers make no sense.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 16;
 
 impl Host {
     /// Where these devices would go now. Looks, and makes nothing.

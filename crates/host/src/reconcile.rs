@@ -73,10 +73,12 @@ impl Host {
     /// Carries out one decision, after taking it again under the lock.
     fn settle(&self, state: &StateDir<'_>, record: &Record, options: &ReconcileOptions) -> Result<(), String> {
         let text = |error: HostError| error.to_string();
+        // What a person makes has no domain: it is made under its parent's lock.
         let _lock = match &record.owner {
-            Owner::Domain { uuid, .. } => Some(state.domain_lock(*uuid, wait(options)).map_err(text)?),
-            _ => None,
-        };
+            Owner::Domain { uuid, .. } => state.domain_lock(*uuid, wait(options)),
+            _ => state.parent_lock(&record.parent, wait(options)),
+        }
+        .map_err(text)?;
         let ledger = state.ledger(wait(options)).map_err(text)?;
         if ledger.record(record.uuid).is_none() {
             return Ok(());

@@ -69,7 +69,7 @@ pub(crate) fn remove(
         )?),
     })?;
     if bus.device(uuid)?.is_none() {
-        state.change(lock_deadline(), |ledger| Ok(ledger.apply(uuid, Event::Gone)?))?;
+        forget(state, uuid, lock_deadline())?;
         return Ok(Removal::AlreadyGone);
     }
     if let Some(by) = held(host.root(), &bus, uuid, deadline)? {
@@ -169,5 +169,14 @@ pub fn reap(root: &Root, uuid: Uuid) -> Result<(), HostError> {
         }
     }
     log::info!("removed {uuid}");
-    state.change(lock_deadline(), |ledger| Ok(ledger.apply(uuid, Event::Gone)?))
+    forget(&state, uuid, lock_deadline())
+}
+
+/// Forgets a device that is gone, if its record still says `releasing`: the next start of its domain may have
+/// written a new intent meanwhile.
+pub(crate) fn forget(state: &StateDir<'_>, uuid: Uuid, deadline: Deadline) -> Result<(), HostError> {
+    state.change(deadline, |ledger| match ledger.record(uuid) {
+        Some(record) if record.state == State::Releasing => Ok(ledger.apply(uuid, Event::Gone)?),
+        _ => Ok(()),
+    })
 }

@@ -213,3 +213,13 @@ fn fields_that_a_newer_minor_version_wrote_are_kept() {
     fixture.start(2, &["mtty-1"]).unwrap();
     assert!(fixture.ledger().contains(r#""colour":"blue""#));
 }
+
+#[test]
+fn a_removal_that_was_cut_off_after_its_write_does_not_hold_up_the_next_start() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let releasing = fixture.ledger().replace("created", "releasing");
+    fixture.put("run/mdevkit/ledger.json", &releasing);
+    fixture.sim.control(&format!("vanish {}\n", device(1, 0))).unwrap();
+    assert_eq!(fixture.start(1, &["mtty-1"]).unwrap()[0].how, How::Created);
+}
