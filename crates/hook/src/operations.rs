@@ -111,7 +111,7 @@ pub(crate) fn release(host: &Host, log: &Log, name: &str, stdin: impl Read) -> O
             Limits::default()
         }
     };
-    match host.release(uuid, &limits) {
+    match host.release(uuid, mdevkit_host::daemon(), &limits) {
         Ok(released) => {
             for device in released {
                 match device.removal {

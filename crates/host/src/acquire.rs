@@ -73,6 +73,10 @@ pub(crate) enum By {
 
 pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
     let run = Deadline::after(limits.run);
+    let uid = nix::unistd::geteuid();
+    if host.root.is_system() && !uid.is_root() {
+        return Err(HostError::NotRoot { uid: uid.as_raw() });
+    }
     let state = host.state();
     let lock = match by {
         By::Domain(start) => Some(state.domain_lock(start.domain, run.sooner(limits.lock))?),

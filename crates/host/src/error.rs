@@ -144,6 +144,12 @@ pub enum HostError {
         /// What is wrong.
         why: String,
     },
+    /// Only root may make devices.
+    #[error("uid {uid} may not create devices: start the domain with qemu:///system, or run as root")]
+    NotRoot {
+        /// The user.
+        uid: u32,
+    },
     /// The daemon that called `prepare` is gone: nobody would ever call `release`.
     #[error("the libvirt daemon that asked for the devices is gone; they were removed again")]
     DaemonGone,
@@ -173,6 +179,7 @@ impl HostError {
             | Self::Params(_)
             | Self::Sysfs(_)
             | Self::Proc { .. }
+            | Self::NotRoot { .. }
             | Self::DaemonGone
             | Self::OutOfTime { .. } => Code::Host,
         }

@@ -118,10 +118,7 @@ impl Host {
             Some(grace) => grace,
             None => self.config()?.limits.grace.as_secs(),
         };
-        let daemons = ledger.records().filter_map(|record| match &record.owner {
-            Owner::Domain { daemon, .. } => *daemon,
-            _ => None,
-        });
+        let daemons = ledger.records().filter_map(|record| record.owner.daemon());
         // Daemons first, status files after: a guest that comes up in between is then seen by one of the two.
         let daemons = daemons.map(|daemon| (daemon, process::life(&daemon))).collect();
         Ok(Sighting {

@@ -98,6 +98,16 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// The daemon that will call `release`, when it is known.
+    pub fn daemon(&self) -> Option<Daemon> {
+        match self {
+            Self::Domain { daemon, .. } => *daemon,
+            Self::Manual | Self::Other(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -71,7 +71,7 @@ impl Fixture {
 
     pub(crate) fn end(&self, domain: u32) -> Vec<Released> {
         self.host
-            .release(domain_uuid(domain), &quick())
+            .release(domain_uuid(domain), Some(living_daemon()), &quick())
             .expect("release never fails here")
     }
 

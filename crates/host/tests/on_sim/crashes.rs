@@ -153,7 +153,7 @@ fn a_ledger_of_a_newer_version_is_not_touched() {
         "prepare refuses"
     );
     assert!(
-        fixture.host.release(domain_uuid(1), &quick()).is_err(),
+        fixture.host.release(domain_uuid(1), None, &quick()).is_err(),
         "release does nothing"
     );
     assert!(fixture.host.reconcile(&ReconcileOptions::default()).is_err());
@@ -222,4 +222,38 @@ fn a_removal_that_was_cut_off_after_its_write_does_not_hold_up_the_next_start() 
     fixture.put("run/mdevkit/ledger.json", &releasing);
     fixture.sim.control(&format!("vanish {}\n", device(1, 0))).unwrap();
     assert_eq!(fixture.start(1, &["mtty-1"]).unwrap()[0].how, How::Created);
+}
+
+#[test]
+fn an_orphaned_release_takes_nothing_from_the_next_start() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    // The daemon that called this release died; the one that lives started the domain again.
+    let orphan = fixture
+        .host
+        .release(domain_uuid(1), Some(dead_daemon()), &quick())
+        .unwrap();
+    assert!(orphan.is_empty());
+    assert_eq!(fixture.devices().len(), 1);
+}
+
+#[test]
+fn a_release_that_cannot_have_its_lock_is_not_lost() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    let path = fixture.path(&format!("run/mdevkit/domain-{}.lock", domain_uuid(1)));
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .unwrap();
+    file.lock().unwrap();
+    let error = fixture
+        .host
+        .release(domain_uuid(1), Some(living_daemon()), &quick())
+        .unwrap_err();
+    assert!(matches!(error, HostError::Lock { .. }), "{error}");
+    drop(file);
+    reconcile(&fixture, None);
+    assert!(fixture.devices().is_empty(), "although the daemon lives");
 }
