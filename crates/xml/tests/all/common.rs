@@ -73,11 +73,13 @@ fn describe(node: roxmltree::Node<'_, '_>, path: &str, lines: &mut Vec<String>) 
 }
 
 fn is_ours(node: roxmltree::Node<'_, '_>) -> bool {
+    // xmlns='' is no namespace; roxmltree says that it is an empty one.
+    let unbound = |it: roxmltree::Node<'_, '_>| it.tag_name().namespace().unwrap_or_default().is_empty();
     let parent = node.parent_element();
     let in_path = |parent_name: &str| {
         parent.is_some_and(|it| {
             it.tag_name().name() == parent_name
-                && it.tag_name().namespace().is_none()
+                && unbound(it)
                 && it.parent_element().is_some_and(|root| root.parent_element().is_none())
         })
     };
@@ -88,5 +90,5 @@ fn is_ours(node: roxmltree::Node<'_, '_>) -> bool {
             .is_some_and(|name| name.starts_with("ua-mdevkit-"))
     };
     (in_path("metadata") && node.tag_name().namespace() == Some(mdevkit_xml::NAMESPACE))
-        || (in_path("devices") && node.has_tag_name("hostdev") && node.tag_name().namespace().is_none() && alias())
+        || (in_path("devices") && node.has_tag_name("hostdev") && unbound(node) && alias())
 }
