@@ -266,16 +266,12 @@ impl Lab {
         if by_force {
             self.force_clean()?;
         }
+        // The folder comes with the first definition.
         let defined: Vec<String> = fs::read_dir("/etc/libvirt/qemu")
-            .map_err(|e| format!("/etc/libvirt/qemu: {e}"))?
+            .into_iter()
             .flatten()
-            .filter_map(|entry| {
-                entry
-                    .file_name()
-                    .to_string_lossy()
-                    .strip_suffix(".xml")
-                    .map(str::to_owned)
-            })
+            .flatten()
+            .filter_map(|entry| Some(entry.file_name().to_string_lossy().strip_suffix(".xml")?.to_owned()))
             .collect();
         for name in defined {
             virsh(&["undefine", &of(&name)])?.ok()?;

@@ -19,11 +19,12 @@ pub(crate) fn list() {
             proves,
             part,
             memory_mib,
+            limit_s,
             ..
         } = scenario;
         say(format_args!(
             "{}",
-            json!({ "name": name, "proves": proves, "quick": *part == Part::Quick, "memory_mib": memory_mib })
+            json!({ "name": name, "proves": proves, "quick": *part == Part::Quick, "memory_mib": memory_mib, "limit_s": limit_s })
         ));
     }
 }

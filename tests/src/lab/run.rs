@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,8 @@ use crate::{Libvirt, Part, RunArgs, say};
 /// The installer and what it installs beside the programs.
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hooks");
 const INIT: &str = include_str!("../../lab/init.sh");
-/// A boot without any scenario takes 10 s; one scenario 3 to 30 s on an idle machine, more beside a second boot.
+/// What a boot may take beside its scenarios (10 s on an idle machine).
 const LIMIT_BASE: Duration = Duration::from_secs(120);
-const LIMIT_EACH: Duration = Duration::from_secs(60);
 
 /// One line of `lab-guest list`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +30,7 @@ struct Scenario {
     proves: String,
     quick: bool,
     memory_mib: u32,
+    limit_s: u32,
 }
 
 #[derive(Debug, Default)]
@@ -57,20 +57,24 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
         }
         return Ok(true);
     }
-    let images = boot::build()?;
     let versions: &[(&str, &str)] = match args.libvirt {
         Libvirt::V11_3 => &[("11.3", "trixie")],
         Libvirt::V9_0 => &[("9.0", "bookworm")],
         Libvirt::Both => &[("11.3", "trixie"), ("9.0", "bookworm")],
     };
+    let lab = Lab {
+        images: boot::build()?,
+        bin_dir,
+        logs: args.logs.clone(),
+    };
     let tally = Mutex::new(Tally::default());
     thread::scope(|scope| {
         for &(version, suite) in versions {
-            let (images, scenarios, bin_dir, tally) = (&images, &scenarios, &bin_dir, &tally);
-            scope.spawn(move || boots(images, version, suite, scenarios, bin_dir, args.logs.as_deref(), tally));
+            let (lab, scenarios, tally) = (&lab, &scenarios, &tally);
+            scope.spawn(move || lab.boots(version, suite, scenarios, tally));
         }
     });
-    let tally = tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     for failure in &tally.failed {
         say(format_args!("FAILED {failure}"));
     }
@@ -112,92 +116,87 @@ fn choose(all: Vec<Scenario>, args: &RunArgs) -> Result<Vec<Scenario>> {
         .collect())
 }
 
-/// All boots of one libvirt: scenarios that want the same machine share one.
-fn boots(
-    images: &Images,
-    version: &str,
-    suite: &str,
-    scenarios: &[Scenario],
-    bin_dir: &Path,
-    logs: Option<&Path>,
-    tally: &Mutex<Tally>,
-) {
-    let sizes: BTreeSet<u32> = scenarios.iter().map(|s| s.memory_mib).collect();
-    for memory_mib in sizes {
-        let names: Vec<&str> = scenarios
-            .iter()
-            .filter(|s| s.memory_mib == memory_mib)
-            .map(|s| s.name.as_str())
-            .collect();
-        let logs = logs.map(|folder| folder.join(format!("libvirt-{version}-{memory_mib}")));
-        let ended = one_boot(images, version, suite, memory_mib, &names, bin_dir, logs);
-        let results = match ended {
-            Ok(results) => results,
-            Err(error) => {
-                say(format_args!("libvirt {version}: {error:#}"));
+/// (scenario, why it failed if it did), as the guest wrote them down; also those before a crash.
+type Results = Vec<(String, Option<String>)>;
+
+/// What all boots have in common.
+#[derive(Debug)]
+struct Lab {
+    images: Images,
+    bin_dir: PathBuf,
+    logs: Option<PathBuf>,
+}
+
+impl Lab {
+    /// All boots of one libvirt: scenarios that want the same machine share one.
+    fn boots(&self, version: &str, suite: &str, scenarios: &[Scenario], tally: &Mutex<Tally>) {
+        let sizes: BTreeSet<u32> = scenarios.iter().map(|s| s.memory_mib).collect();
+        for size in sizes {
+            let group: Vec<&Scenario> = scenarios.iter().filter(|s| s.memory_mib == size).collect();
+            let results = self.boot(version, suite, &group).unwrap_or_else(|error| {
+                say(format_args!("[{version:4}] {error:#}"));
                 Vec::new()
+            });
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            for scenario in group {
+                tally.count(version, &scenario.name, &results);
             }
-        };
-        let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for name in names {
-            match results.iter().find(|(n, _)| n == name) {
-                Some((_, None)) => tally.passed += 1,
-                Some((_, Some(why))) => tally.failed.push(format!("libvirt {version} {name}: {why}")),
-                None => tally.failed.push(format!("libvirt {version} {name}: gave no result")),
-            }
+        }
+    }
+
+    fn boot(&self, version: &str, suite: &str, group: &[&Scenario]) -> Result<Results> {
+        let share = tempfile::Builder::new().prefix("mdevkit-lab-").tempdir()?;
+        let share = share.path();
+        for program in ["lab-guest", "mdevkit", "mdevkit-hook"] {
+            let from = self.bin_dir.join(program);
+            fs::copy(&from, share.join(program)).with_context(|| format!("{} is missing: build it", from.display()))?;
+        }
+        copy_folder(Path::new(HOOKS), &share.join("hooks"))?;
+        put(&share.join("init"), INIT)?;
+        let names: Vec<&str> = group.iter().map(|s| s.name.as_str()).collect();
+        put(&share.join("scenarios"), &names.join("\n"))?;
+
+        let memory_mib = group.iter().map(|s| s.memory_mib).max().unwrap_or_default();
+        let limit = LIMIT_BASE + Duration::from_secs(group.iter().map(|s| u64::from(s.limit_s)).sum());
+        let prefix = format!("[{version:4}]");
+        let ended = boot::boot(
+            &self.images,
+            &Boot {
+                prefix: &prefix,
+                suite,
+                share,
+                memory_mib,
+                limit,
+            },
+        );
+        if let Err(error) = ended {
+            say(format_args!("{prefix} {error:#}")); // what it gave until then counts all the same
+        }
+        if let Some(folder) = &self.logs {
+            copy_folder(
+                &share.join("logs"),
+                &folder.join(format!("libvirt-{version}-{memory_mib}")),
+            )?;
+        }
+        Ok(read_results(
+            &fs::read_to_string(share.join("results")).unwrap_or_default(),
+        ))
+    }
+}
+
+impl Tally {
+    fn count(&mut self, version: &str, name: &str, results: &Results) {
+        let of_it: Vec<_> = results.iter().filter(|(of, _)| of == name).collect();
+        match of_it.iter().find_map(|(_, why)| why.as_ref()) {
+            Some(why) => self.failed.push(format!("libvirt {version} {name}: {why}")),
+            None if of_it.is_empty() => self.failed.push(format!("libvirt {version} {name}: gave no result")),
+            None => self.passed += 1,
         }
     }
 }
 
-/// (scenario, why it failed if it did), as the guest wrote them down; also those before a crash.
-type Results = Vec<(String, Option<String>)>;
-
-fn one_boot(
-    images: &Images,
-    version: &str,
-    suite: &str,
-    memory_mib: u32,
-    names: &[&str],
-    bin_dir: &Path,
-    logs: Option<PathBuf>,
-) -> Result<Results> {
-    let share = tempfile::Builder::new().prefix("mdevkit-lab-").tempdir()?;
-    for program in ["lab-guest", "mdevkit", "mdevkit-hook"] {
-        let from = bin_dir.join(program);
-        fs::copy(&from, share.path().join(program))
-            .with_context(|| format!("{} is missing: build it", from.display()))?;
-    }
-    let hooks = share.path().join("hooks");
-    copy_folder(Path::new(HOOKS), &hooks)?;
-    put(&share.path().join("init"), INIT)?;
-    put(&share.path().join("scenarios"), &names.join("\n"))?;
-    // The guest's libvirtd writes here as root of this machine, QEMU as nobody of it.
-    fs::set_permissions(share.path(), fs::Permissions::from_mode(0o755))?;
-
-    let limit = LIMIT_BASE + LIMIT_EACH * u32::try_from(names.len())?;
-    let prefix = format!("[{version:4}]");
-    let ended = boot::boot(
-        images,
-        &Boot {
-            prefix: &prefix,
-            suite,
-            share: share.path(),
-            memory_mib,
-            limit,
-        },
-    );
-    let results = read_results(&share.path().join("results"));
-    if let Some(folder) = logs {
-        copy_folder(&share.path().join("logs"), &folder)?;
-    }
-    if let Err(error) = ended {
-        say(format_args!("{prefix} {error:#}"));
-    }
-    Ok(results)
-}
-
-fn read_results(file: &Path) -> Results {
-    let text = fs::read_to_string(file).unwrap_or_default();
+/// `ok NAME 1.2s` or `FAILED NAME: WHY`, line by line.
+fn read_results(text: &str) -> Results {
     text.lines()
         .filter_map(|line| {
             let mut words = line.splitn(3, ' ');
@@ -229,4 +228,35 @@ fn put(file: &Path, text: &str) -> Result<()> {
     fs::File::create(file)?
         .write_all(text.as_bytes())
         .with_context(|| format!("{}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(results: &str, names: &[&str]) -> Tally {
+        let results = read_results(results);
+        let mut tally = Tally::default();
+        names.iter().for_each(|name| tally.count("9.0", name, &results));
+        tally
+    }
+
+    #[test]
+    fn only_an_ok_is_a_pass() {
+        let tally = tally(
+            "ok one 1.0s\nFAILED two: no such luck\nok thr",
+            &["one", "two", "three"],
+        );
+        assert_eq!(tally.passed, 1);
+        assert_eq!(
+            tally.failed,
+            ["libvirt 9.0 two: no such luck", "libvirt 9.0 three: gave no result"]
+        );
+    }
+
+    #[test]
+    fn a_scenario_that_passes_and_cannot_be_cleaned_up_failed() {
+        let tally = tally("ok one 1.0s\nFAILED one: cannot clean up: x\n", &["one"]);
+        assert_eq!((tally.passed, tally.failed.len()), (0, 1));
+    }
 }

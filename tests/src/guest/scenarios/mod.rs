@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     pub(crate) part: Part,
     /// Scenarios that want the same memory share one boot.
     pub(crate) memory_mib: u32,
+    /// How much it may add to its boot's time limit, in seconds: a bound against hanging, not a measure.
+    pub(crate) limit_s: u32,
     pub(crate) run: fn(&mut Lab) -> Outcome,
 }
 
@@ -44,6 +46,7 @@ const fn quick(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Ou
         proves,
         part: Part::Quick,
         memory_mib: 3072,
+        limit_s: 60,
         run,
     }
 }
@@ -250,6 +253,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario {
         memory_mib: 6144,
+        limit_s: 900,
         ..slow(
             "twenty-at-once",
             "twenty domains started at once have a device each, and leave none",
