@@ -576,7 +576,7 @@ fn an_injection_is_told_shown_and_taken_back() {
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-cad.xml: injected slot 0: V100DX-4Q, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8
+cad.xml: injected slot 0, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8
 
 "#]]
     );
@@ -620,7 +620,7 @@ SLOT  TYPE       DEVICE                                HOSTDEV   POLICY  PARENT 
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-cad.xml: ejected slot 0: V100DX-4Q, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8
+cad.xml: ejected slot 0, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8
 
 "#]]
     );
@@ -676,7 +676,7 @@ fn stdin_goes_to_stdout_and_a_diff_shows_what_changes() {
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-cad.xml: injected slot 0: V100DX-9Q, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8 (dry run)
+cad.xml: injected slot 0, device 47dd2957-e9a6-5165-b533-17fd48aaa0d8 (dry run)
 warning: this host offers no type V100DX-9Q (see: mdevkit types); the domain can start where one does
 
 "#]]
@@ -737,8 +737,6 @@ mdevkit[E-XML]: stdin: line 2, column 11: </nam> closes <name>
             "",
             str![[r#"
 mdevkit[E-XML]: stdin: line 1, column 1: the document is empty; a libvirt <domain> was expected
-  
-  ^
 
 "#]],
         ),
@@ -831,7 +829,7 @@ fn a_clone_is_refused_until_it_is_refreshed() {
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-clone.xml: refreshed slot 0: mtty-2, device 63a572e0-f17a-5bcd-a4f0-6fc48638184b
+clone.xml: refreshed slot 0, device 63a572e0-f17a-5bcd-a4f0-6fc48638184b
 
 "#]]
     );
