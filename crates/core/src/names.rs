@@ -114,6 +114,23 @@ impl TypeSpec {
         self.0.parse().ok()
     }
 
+    /// The spelling that outlives a driver's update, for what is stored: NVIDIA's full names become short ones, because
+    /// their prefix changes from release to release. Everything else stays as it is.
+    ///
+    /// ```
+    /// # use mdevkit_core::TypeSpec;
+    /// assert_eq!("GRID V100DX-4Q".parse::<TypeSpec>()?.lasting().as_str(), "V100DX-4Q");
+    /// assert_eq!("Dual port serial".parse::<TypeSpec>()?.lasting().as_str(), "Dual port serial");
+    /// # Ok::<(), mdevkit_core::ValueError>(())
+    /// ```
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        match self.0.parse::<TypeName>() {
+            Ok(name) => Self(name.short().unwrap_or(&self.0).to_owned()),
+            Err(_) => self.clone(),
+        }
+    }
+
     /// Whether this spec means the type of this name, in full or in short.
     ///
     /// ```
