@@ -51,13 +51,13 @@ impl Document {
                 file: None,
             });
         }
-        let cannot = |error: io::Error| Failure::bad_input(Code::Xml, format!("cannot read {name}: {error}"));
+        let cannot = |error: io::Error| Failure::new(Code::Xml, format!("cannot read {name}: {error}"));
         let path = Path::new(name).canonicalize().map_err(cannot)?;
         let file = File::open(&path).map_err(cannot)?;
         let metadata = file.metadata().map_err(cannot)?;
         if !metadata.is_file() {
             let message = format!("{name} is not a regular file; use - for stdin and stdout");
-            return Err(Failure::bad_input(Code::Xml, message));
+            return Err(Failure::new(Code::Xml, message));
         }
         let bytes = bounded(file, name)?;
         Ok(Self {
@@ -101,13 +101,13 @@ impl Document {
 fn bounded(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = from.take(LIMIT + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::bad_input(Code::Xml, format!("cannot read {name}: {error}")))?;
+    read.map_err(|error| Failure::new(Code::Xml, format!("cannot read {name}: {error}")))?;
     if bytes.len() as u64 > LIMIT {
         let message = format!(
             "{name} has more than {} MiB; a domain has some kilobytes",
             LIMIT / 1024 / 1024
         );
-        return Err(Failure::bad_input(Code::Xml, message));
+        return Err(Failure::new(Code::Xml, message));
     }
     Ok(bytes)
 }

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Out, note};
 use crate::random::Fresh;
-use mdevkit_core::{Code, Domain};
+use mdevkit_core::Domain;
 use mdevkit_xml::{Edited, XmlError};
 
 /// Reads a document as a domain.
@@ -38,11 +38,7 @@ pub(crate) fn edit(
 
 /// An error of the XML with the line it is in and a caret.
 pub(crate) fn failure(document: &Document, error: &XmlError) -> Failure {
-    let message = format!("{}: {error}", document.name);
-    let failure = match error.code() {
-        Code::Clone => Failure::refused(Code::Clone, message),
-        code => Failure::bad_input(code, message),
-    };
+    let failure = Failure::new(error.code(), format!("{}: {error}", document.name));
     // A caret below an empty line shows nothing.
     let snippet = error.snippet().filter(|snippet| !snippet.trim_start().starts_with('^'));
     failure.with(snippet.unwrap_or_default().lines().map(str::to_owned))

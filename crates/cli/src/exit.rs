@@ -2,6 +2,8 @@
 //!
 //! Invariant: every way out of the program is one of these.
 
+use mdevkit_core::Code;
+
 /// What the program ends with.
 ///
 /// ```
@@ -22,6 +24,18 @@ pub enum Exit {
     BadInput = 3,
     /// The host's files, the ledger or the kernel said something unexpected.
     HostError = 4,
+}
+
+impl Exit {
+    /// How a failure with this code ends: [`Code::exit_status`].
+    pub(crate) fn of(code: Code) -> Self {
+        match code.exit_status() {
+            1 => Self::Refused,
+            2 => Self::Usage,
+            3 => Self::BadInput,
+            _ => Self::HostError,
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -20,33 +20,19 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn new(exit: Exit, code: Code, message: impl Into<String>) -> Self {
+    /// A failure whose exit status is its code's.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
-            exit,
+            exit: Exit::of(code),
             code,
             message: message.into(),
             details: Vec::new(),
         }
     }
 
-    /// The command line asks for something that does not go together.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, Code::Usage, message)
-    }
-
-    /// A file or a value in it is wrong.
-    pub(crate) fn bad_input(code: Code, message: impl Into<String>) -> Self {
-        Self::new(Exit::BadInput, code, message)
-    }
-
     /// The machine said something unexpected.
     pub(crate) fn host(message: impl Into<String>) -> Self {
-        Self::new(Exit::HostError, Code::Host, message)
-    }
-
-    /// It could be done elsewhere or later.
-    pub(crate) fn refused(code: Code, message: impl Into<String>) -> Self {
-        Self::new(Exit::Refused, code, message)
+        Self::new(Code::Host, message)
     }
 
     /// Adds lines that are shown below the first.
@@ -82,16 +68,10 @@ impl Failure {
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
-        let exit = if error.is_refusal() {
-            Exit::Refused
-        } else {
-            match error.code() {
-                Code::Xml | Code::Request | Code::Config => Exit::BadInput,
-                Code::Usage => Exit::Usage,
-                _ => Exit::HostError,
-            }
-        };
-        let failure = Self::new(exit, error.code(), error.to_string());
+        let mut failure = Self::new(error.code(), error.to_string());
+        if error.is_refusal() {
+            failure.exit = Exit::Refused;
+        }
         match &error {
             HostError::Refused(refusal) => failure.with(refusal.reasons.iter().map(ToString::to_string)),
             _ => failure,
@@ -101,16 +81,12 @@ impl From<HostError> for Failure {
 
 impl From<&WantsError> for Failure {
     fn from(error: &WantsError) -> Self {
-        match error {
-            WantsError::Clone { .. } => Self::refused(error.code(), error.to_string()),
-            _ => Self::bad_input(error.code(), error.to_string()),
-        }
+        Self::new(error.code(), error.to_string())
     }
 }
 
 impl From<&Refusal> for Failure {
     fn from(refusal: &Refusal) -> Self {
-        let details = refusal.reasons.iter().map(ToString::to_string);
-        Self::refused(refusal.code, refusal.to_string()).with(details)
+        Self::new(refusal.code, refusal.to_string()).with(refusal.reasons.iter().map(ToString::to_string))
     }
 }

@@ -843,7 +843,7 @@ fn a_request_without_its_hostdev_is_shown_with_what_to_do() {
     let by_hand = "<domain><uuid>8f3a6c1e-5d0b-4b1f-9a57-0c2d4e6f8a10</uuid><metadata>\
         <m:requests xmlns:m='urn:mdevkit:domain:1'><m:request type='mtty-2'/></m:requests></metadata><devices/></domain>";
     let ran = lab.run_with(&["show", "-"], by_hand.as_bytes());
-    assert_eq!(ran.status, 3);
+    assert_eq!(ran.status, 1);
     assert_data_eq!(
         ran.stdout,
         str![[r#"
@@ -979,7 +979,7 @@ fn a_wrong_configuration_is_named_with_its_line() {
         .write_all(b"policy = 'pack'\npolcy = 1\n")
         .unwrap();
     let ran = lab.run(&["create", "--type", "mtty-2"]);
-    assert_eq!(ran.status, 3);
+    assert_eq!(ran.status, 4);
     assert_data_eq!(
         ran.stderr,
         str![[r#"

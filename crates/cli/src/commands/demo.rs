@@ -6,6 +6,7 @@ use crate::cli::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::note;
+use mdevkit_core::Code;
 use mdevkit_sim::Sim;
 use std::fs::File;
 use std::io::Write;
@@ -44,7 +45,7 @@ impl Args {
                 "there is no hook at {}; build it, or name it with --hook",
                 hook.display()
             );
-            return Err(Failure::usage(message));
+            return Err(Failure::new(Code::Usage, message));
         }
         let signals = Signals::hold()?;
         let dir = std::env::temp_dir().join(format!("mdevkit-demo-{}", std::process::id()));

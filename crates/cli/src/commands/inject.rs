@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::note;
 use crate::random::Fresh;
-use mdevkit_core::{DeviceApi, Params, ParentName, Policy, Request, TypeSpec, Uuid};
+use mdevkit_core::{Code, DeviceApi, Params, ParentName, Policy, Request, TypeSpec, Uuid};
 use mdevkit_sysfs::mdev::Bus;
 use mdevkit_xml::{Injection, NewDevice};
 use std::collections::BTreeSet;
@@ -52,7 +52,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         if self.uuid.is_some() && self.types.len() * usize::from(self.count) != 1 {
-            return Err(Failure::usage(
+            return Err(Failure::new(
+                Code::Usage,
                 "--uuid names one device: give one --type and no --count",
             ));
         }

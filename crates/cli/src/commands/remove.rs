@@ -27,7 +27,7 @@ impl Args {
                     "device {} is not gone yet: {why}; `mdevkit reconcile` finishes it",
                     self.uuid
                 );
-                return Err(Failure::refused(Code::Busy, message));
+                return Err(Failure::new(Code::Busy, message));
             }
         }
         Ok(Exit::Done)

@@ -13,8 +13,8 @@ use serde::Serialize;
 /// Show what a domain's XML asks for, and whether it is consistent
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Looks at the file only; `mdevkit plan` looks at the host as well. Exit status 3 (1 for a clone):
-the domain would not start as it is written, and stderr says why.
+Looks at the file only; `mdevkit plan` looks at the host as well. Exit status 1: the domain
+would not start as it is written, and stderr says why.
 
 Examples:
   mdevkit show vm.xml

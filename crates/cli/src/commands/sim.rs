@@ -77,9 +77,9 @@ fn list(context: &Context) -> Result<Exit, Failure> {
 pub(crate) fn failure(error: SimError) -> Failure {
     match error {
         SimError::UnknownBoard { .. } | SimError::BoardCount { .. } | SimError::BoardTwice { .. } => {
-            Failure::usage(error.to_string())
+            Failure::new(Code::Usage, error.to_string())
         }
-        SimError::Mounted { .. } | SimError::NotEmpty { .. } => Failure::bad_input(Code::Host, error.to_string()),
+        SimError::Mounted { .. } | SimError::NotEmpty { .. } => Failure::new(Code::Host, error.to_string()),
         _ => Failure::host(error.to_string()),
     }
 }
