@@ -46,7 +46,8 @@ struct Bench {
     idle: Vec<(&'static str, Program)>,
     /// (what, program, its other half): a domain with one.
     prepare: Vec<(&'static str, Program, Program)>,
-    inject: Program,
+    /// (how it is linked, program): a domain of 10 KB.
+    inject: [(&'static str, Program); 2],
     accesses: Accesses,
     opened: usize,
 }
@@ -54,7 +55,8 @@ struct Bench {
 impl Bench {
     fn prepare(place: &Path, host: &SimulatedHost) -> Result<Self> {
         let release = sh::build(&["mdevkit", "mdevkit-hook"], Profile::Release)?;
-        let (dynamic, fixed) = (release.join("mdevkit-hook"), dist::static_hook()?);
+        let shipped = dist::build_static(&["mdevkit", "mdevkit-hook"])?;
+        let (dynamic, fixed) = (release.join("mdevkit-hook"), shipped.join("mdevkit-hook"));
         let floor = compile(place, "floor")?;
         let peak = compile(place, "peak")?;
         let example = std::fs::read_to_string(sh::root().join("examples/cad.xml"))?;
@@ -104,7 +106,12 @@ impl Bench {
                 ("hook, dynamic", dynamic_on, dynamic_off),
                 ("hook in Python", python("prepare"), python("release")),
             ],
-            inject: Program::new(&mdevkit, ["inject", "--type", "V100DX-4Q", "-"]).stdin(&large),
+            inject: [("static", shipped.join("mdevkit")), ("dynamic", mdevkit)].map(|(how, program)| {
+                (
+                    how,
+                    Program::new(&program, ["inject", "--type", "V100DX-4Q", "-"]).stdin(&large),
+                )
+            }),
             opened: opens::count(&strace),
             accesses: Accesses::of(&strace, &host.dir, &place.join("copy"))?,
         })
@@ -114,7 +121,8 @@ impl Bench {
         let mut floor = Vec::new();
         let mut idle = vec![Vec::new(); self.idle.len()];
         let mut prepare = vec![Vec::new(); self.prepare.len()];
-        let (mut inject, mut fuse) = (Vec::new(), Vec::new());
+        let mut inject = [Vec::new(), Vec::new()];
+        let mut fuse = Vec::new();
         for _ in 0..rounds {
             floor.push(self.floor.run()?);
             for ((_, program), times) in self.idle.iter().zip(&mut idle) {
@@ -124,7 +132,9 @@ impl Bench {
                 times.push(on.run()?);
                 off.run()?;
             }
-            inject.push(self.inject.run()?);
+            for ((_, program), times) in self.inject.iter().zip(&mut inject) {
+                times.push(program.run()?);
+            }
             fuse.push(self.accesses.replay()?);
         }
         let (floor, fuse) = (median(floor), median(fuse));
@@ -165,7 +175,13 @@ impl Bench {
                 what
             ));
         }
-        line("mdevkit inject, 10 KB domain", median(inject), Some(2.0));
+        for ((how, _), times) in self.inject.iter().zip(inject) {
+            line(
+                &format!("mdevkit inject, {how}, 10 KB domain"),
+                median(times),
+                Some(2.0),
+            );
+        }
         let most = 12 + 6 * 8;
         let verdict = if self.opened <= most { "kept" } else { "MISSED" };
         sh::say(format!(

@@ -1,6 +1,6 @@
-//! The lab is a program of its own (package mdevkit-tests); here it gets release binaries to test.
+//! The lab is a program of its own (package mdevkit-tests); here it gets the binaries to test: as they are shipped.
 
-use crate::sh::{self, Profile};
+use crate::{dist, sh};
 use anyhow::Result;
 use std::process::Command;
 
@@ -11,7 +11,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 /// The command, ready to run.
 pub(crate) fn command(args: &[String]) -> Result<Command> {
-    let programs = sh::build(&["mdevkit", "mdevkit-hook", "mdevkit-tests"], Profile::Release)?;
+    let programs = dist::build_static(&["mdevkit", "mdevkit-hook", "mdevkit-tests"])?;
     let mut lab = sh::command(programs.join("lab"));
     if args.is_empty() {
         lab.arg("run");
