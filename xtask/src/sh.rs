@@ -124,15 +124,20 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     Ok(file.write_all(text.as_bytes())?)
 }
 
+/// The command line as a person would write it: programs by name, our own files from the root on.
 fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
     let short = |word: &OsStr| {
         Path::new(word)
             .strip_prefix(root())
-            .map_or_else(|_| word.to_owned(), |p| p.into())
+            .unwrap_or(Path::new(word))
+            .display()
+            .to_string()
     };
-    words
-        .map(|word| short(word).to_string_lossy().into_owned())
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or(command.get_program());
+    std::iter::once(short(program))
+        .chain(command.get_args().map(short))
         .collect::<Vec<_>>()
         .join(" ")
 }

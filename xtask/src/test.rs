@@ -167,13 +167,10 @@ fn packages(args: &Args) -> Result<()> {
     ];
     let lab = std::fs::read_to_string(sh::root().join("tests/lab/packages")).unwrap_or_default();
     if !args.no_lab {
-        needed.extend(lab.split_whitespace().map(|package| (package, package)));
+        needed.extend(lab.split_whitespace());
     }
-    let missing: Vec<&str> = needed
-        .iter()
-        .filter(|(program, _)| !sh::has(program))
-        .map(|(_, package)| *package)
-        .collect();
+    // Each of these packages has a program of its own name.
+    let missing: Vec<&str> = needed.into_iter().filter(|program| !sh::has(program)).collect();
     let is_root = sh::output(sh::command("id").arg("-u"))?.trim() == "0";
     if !missing.is_empty() {
         let list = missing.join(" ");
