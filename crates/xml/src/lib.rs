@@ -45,6 +45,8 @@
 //! - libvirt rewrites what it is given. An ejection after that takes out the same elements and leaves libvirt's bytes.
 #![forbid(unsafe_code)]
 
+mod addition;
+mod complete;
 mod concern;
 mod edit;
 mod eject;
@@ -61,11 +63,12 @@ mod text;
 mod uuid;
 mod write;
 
+pub use complete::complete;
 pub use concern::may_concern_us;
 pub use edit::{Edited, Splice};
 pub use eject::{Eject, eject};
 pub use error::{Limits, XmlError, XmlErrorKind};
-pub use inject::{Injection, NewDevice, complete, inject};
+pub use inject::{Injection, NewDevice, inject};
 pub use refresh::refresh;
 
 use map::Map;

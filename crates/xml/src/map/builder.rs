@@ -1,0 +1,290 @@
+//! The scan that makes a map: a role for each element by its parent's role and its name.
+//!
+//! ```text
+//!   start tag ─► role (reads attributes) ─► frame pushed     characters ─► into the role that wants them
+//!   end tag ───► frame popped ─► closed: where it stands is remembered, the parent is told
+//! ```
+//! Invariant: as many frames as open elements; an element whose role is [`Role::Skip`] gives no role to what is in it.
+
+use super::order::{Order, among_devices, before_devices, before_metadata};
+use super::{Element, HostdevAt, Map};
+use crate::error::{Limits, XmlError, XmlErrorKind as Kind, excerpt};
+use crate::lexical;
+use crate::namespace::Space;
+use crate::scan::{Scanner, Tag, Token};
+use crate::{text, uuid};
+use std::borrow::Cow;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Domain,
+    Name,
+    Uuid,
+    Metadata,
+    Devices { first: bool },
+    Requests,
+    Request,
+    Hostdev,
+    Source,
+    Skip,
+}
+
+struct Frame<'a> {
+    role: Role,
+    element: Element<'a>,
+}
+
+/// Scans the document.
+pub(crate) fn map<'a>(text: &'a str, limits: &Limits) -> Result<Map<'a>, XmlError> {
+    let mut builder = Builder {
+        scanner: Scanner::new(text, limits),
+        map: Map { text, ..Map::default() },
+        frames: Vec::with_capacity(16),
+        hostdev: HostdevAt::default(),
+        address_seen: false,
+        had_name: false,
+        uuid_text: None,
+        limits: *limits,
+    };
+    builder.run()?;
+    builder.finish()
+}
+
+/// The scan's state.
+pub(super) struct Builder<'a> {
+    pub(super) scanner: Scanner<'a>,
+    pub(super) map: Map<'a>,
+    frames: Vec<Frame<'a>>,
+    pub(super) hostdev: HostdevAt<'a>,
+    address_seen: bool,
+    had_name: bool,
+    /// The domain's `<uuid>`, and where it begins.
+    uuid_text: Option<(String, usize)>,
+    pub(super) limits: Limits,
+}
+
+impl<'a> Builder<'a> {
+    fn run(&mut self) -> Result<(), XmlError> {
+        loop {
+            match self.scanner.next()? {
+                Token::Open(tag) => {
+                    let role = self.role(&tag)?;
+                    let element = Element {
+                        name: tag.name,
+                        span: tag.span.clone(),
+                        open_end: tag.span.end,
+                        close: None,
+                        first_child: None,
+                    };
+                    let frame = Frame { role, element };
+                    if tag.empty {
+                        self.closed(frame)?
+                    } else {
+                        self.frames.push(frame)
+                    }
+                }
+                Token::Close(span) => {
+                    let Some(mut frame) = self.frames.pop() else {
+                        return Err(Kind::Internal("an end tag without a frame").into());
+                    };
+                    frame.element.close = Some(span.start);
+                    frame.element.span.end = span.end;
+                    self.closed(frame)?;
+                }
+                Token::Text(span) => self.characters(span.start, self.map.text.get(span).unwrap_or_default(), false)?,
+                Token::Cdata(span) => self.characters(span.start, self.map.text.get(span).unwrap_or_default(), true)?,
+                Token::Ref(c, at) => self.characters(at, c.encode_utf8(&mut [0; 4]), true)?,
+                Token::Misc => {}
+                Token::End => return Ok(()),
+            }
+        }
+    }
+
+    /// What an element means where it stands. Reads its attributes, if they mean something.
+    fn role(&mut self, tag: &Tag<'a>) -> Result<Role, XmlError> {
+        let parent = self.frames.last().map(|frame| frame.role);
+        let ours = tag.space == Space::Ours;
+        // libvirt's own words are in no namespace; a prefix could only be one of somebody else.
+        let word = if tag.space == Space::Unbound { tag.name } else { "" };
+        Ok(match (parent, word) {
+            (None, "domain") => Role::Domain,
+            (None, _) => return Err(self.not_a_domain(tag)),
+            (Some(Role::Domain), "name") if !self.had_name => {
+                self.had_name = true;
+                Role::Name
+            }
+            (Some(Role::Domain), "uuid") if self.uuid_text.is_none() => {
+                self.uuid_text = Some((String::new(), tag.span.end));
+                Role::Uuid
+            }
+            (Some(Role::Domain), "metadata") if self.map.metadata.is_none() => {
+                self.map.metadata = Some(Element::default());
+                Role::Metadata
+            }
+            (Some(Role::Domain), "devices") => {
+                let first = self.map.devices.is_none();
+                self.map.devices.get_or_insert_default();
+                Role::Devices { first }
+            }
+            (Some(Role::Metadata), _) if ours => self.requests(tag)?,
+            (Some(Role::Requests), _) if ours && lexical::split(tag.name).1 == "request" => self.request(tag)?,
+            (Some(Role::Requests), _) => {
+                let message = format!(
+                    "<{}> is not known here; known is <request> in our namespace",
+                    excerpt(tag.name)
+                );
+                return Err(self.bad(tag.span.start, message));
+            }
+            (Some(Role::Request), _) => {
+                return Err(self.bad(tag.span.start, "a request has no elements inside, only attributes"));
+            }
+            (Some(Role::Devices { .. }), "hostdev") => {
+                self.hostdev();
+                Role::Hostdev
+            }
+            (Some(Role::Hostdev), "source") if !self.hostdev.had_source => {
+                self.hostdev.had_source = true;
+                self.address_seen = false;
+                Role::Source
+            }
+            (Some(Role::Hostdev), "alias") if !self.hostdev.had_alias => {
+                self.hostdev.had_alias = true;
+                let name = self.scanner.attrs().iter().find(|attr| attr.name == "name");
+                self.hostdev.alias = name.map(|attr| lexical::value(attr.raw).into_owned());
+                Role::Skip
+            }
+            (Some(Role::Source), "address") if !self.address_seen => {
+                self.address_seen = true;
+                let uuid = self.scanner.attrs().iter().find(|attr| attr.name == "uuid");
+                self.hostdev.address = uuid.map(|attr| (lexical::value(attr.raw), attr.value.clone()));
+                Role::Skip
+            }
+            _ => Role::Skip,
+        })
+    }
+
+    fn not_a_domain(&self, tag: &Tag<'a>) -> XmlError {
+        let hint = match tag.name {
+            "domstatus" => ": it is libvirt's own status file; use the domain's definition",
+            "domainsnapshot" | "domaincheckpoint" => ": edit the domain itself",
+            "domain" => ": it stands in a namespace, libvirt's has none",
+            "html" => ": was a page saved instead?",
+            _ => "",
+        };
+        let found = excerpt(tag.name);
+        XmlError::at(self.map.text, tag.span.start, Kind::NotADomain { found, hint })
+    }
+
+    fn characters(&mut self, at: usize, characters: &str, always: bool) -> Result<(), XmlError> {
+        match self.frames.last().map(|frame| frame.role) {
+            Some(Role::Name) => push(&mut self.map.name, characters, always),
+            Some(Role::Uuid) => {
+                if let Some((uuid, _)) = &mut self.uuid_text {
+                    push(uuid, characters, always);
+                }
+            }
+            Some(Role::Requests | Role::Request) if always || !text::is_blank(characters) => {
+                let lead = if always {
+                    0
+                } else {
+                    characters.bytes().position(|b| !text::is_space(b)).unwrap_or(0)
+                };
+                return Err(self.bad(at + lead, "text inside the requests; they are written in attributes"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An element is complete: remember it where it is wanted, and tell its parent.
+    fn closed(&mut self, frame: Frame<'a>) -> Result<(), XmlError> {
+        let Frame { role, element } = frame;
+        let span = element.span.clone();
+        if let Some(parent) = self.frames.last_mut() {
+            parent.element.first_child.get_or_insert_with(|| span.clone());
+            match parent.role {
+                Role::Domain => {
+                    self.map.for_metadata.child(before_metadata(element.name), &span);
+                    self.map.for_devices.child(before_devices(element.name), &span);
+                }
+                Role::Metadata => self.map.in_metadata.child(Order::Left, &span),
+                Role::Devices { first: true } => self.map.in_devices.child(among_devices(element.name), &span),
+                _ => {}
+            }
+        }
+        match role {
+            Role::Domain => self.map.root = element,
+            Role::Metadata => self.map.metadata = Some(element),
+            Role::Devices { first: true } => self.map.devices = Some(element),
+            Role::Hostdev => self.hostdev_closed(element)?,
+            Role::Request => {
+                if let Some(request) = self.map.set.as_mut().and_then(|set| set.requests.last_mut()) {
+                    request.element = element;
+                }
+            }
+            Role::Requests => {
+                if span.len() > self.limits.metadata {
+                    let kind = Kind::MetadataTooBig {
+                        size: span.len(),
+                        limit: self.limits.metadata,
+                    };
+                    return Err(XmlError::at(self.map.text, span.start, kind));
+                }
+                if let Some(set) = &mut self.map.set {
+                    set.element = element;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What can be said only when all was seen.
+    fn finish(mut self) -> Result<Map<'a>, XmlError> {
+        let text = self.map.text;
+        if let Some((uuid, at)) = self.uuid_text.take()
+            // libvirt takes an empty one for none.
+            && !uuid.is_empty()
+        {
+            let uuid = uuid::parse(&uuid).ok_or_else(|| XmlError::at(text, at, Kind::DomainUuid))?;
+            self.map.uuid = Some(uuid);
+        }
+        for (index, hostdev) in self.map.hostdevs.iter().enumerate() {
+            let Some(slot) = hostdev.slot else { continue };
+            let at = hostdev.element.span.start;
+            if self
+                .map
+                .hostdevs
+                .iter()
+                .take(index)
+                .any(|other| other.slot == Some(slot))
+            {
+                return Err(XmlError::at(text, at, Kind::DuplicateSlot { slot }));
+            }
+            let Some(uuid) = hostdev.uuid() else { continue };
+            let twice = self
+                .map
+                .hostdevs
+                .iter()
+                .enumerate()
+                .any(|(other, it)| other != index && it.uuid() == Some(uuid));
+            if twice {
+                return Err(XmlError::at(text, at, Kind::DuplicateUuid { uuid }));
+            }
+        }
+        Ok(self.map)
+    }
+
+    pub(super) fn bad(&self, at: usize, message: impl Into<Cow<'static, str>>) -> XmlError {
+        XmlError::at(self.map.text, at, Kind::Request(message.into()))
+    }
+}
+
+/// Adds characters as XML reports them: a line end is `\n`, unless a reference or CDATA gave it.
+fn push(to: &mut String, characters: &str, literal: bool) {
+    if literal || !characters.contains('\r') {
+        to.push_str(characters);
+    } else {
+        to.push_str(&characters.replace("\r\n", "\n").replace('\r', "\n"));
+    }
+}
