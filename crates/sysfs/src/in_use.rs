@@ -45,8 +45,10 @@ const DESCRIPTORS: usize = 8192;
 pub fn look(root: &Root, uuid: Uuid) -> InUse {
     let bus = Bus::new(root);
     if let Ok(Some(guest)) = bus.vm_name(uuid) {
+        // The driver takes all of QEMU's `-name` after `guest=`, and libvirt always adds this.
+        let guest = guest.strip_suffix(",debug-threads=on").unwrap_or(&guest);
         return InUse::Yes {
-            by: format!("guest {}", excerpt(&guest)),
+            by: format!("guest {}", excerpt(guest)),
         };
     }
     let mut nodes = Vec::new();

@@ -270,7 +270,7 @@ fn words_are_optional_but_never_wrong() {
     assert_eq!(
         by,
         in_use::InUse::Yes {
-            by: "guest win10test,debug-threads=on".into()
+            by: "guest win10test".into()
         }
     );
 }
