@@ -165,6 +165,7 @@ impl Acquire<'_> {
             let exists = found.is_some();
             let ledger = self.state.ledger(self.lock_deadline())?;
             let record = ledger.record(want.uuid);
+            let releasing = record.is_some_and(|record| record.state == State::Releasing);
             let acquired = |found: Existing, how| match found.type_id {
                 Some(type_id) => Some(Acquired {
                     uuid: want.uuid,
@@ -214,7 +215,22 @@ impl Acquire<'_> {
                 }
                 // A removal was cut off after its write: the device is gone, and only the record is left.
                 Encounter::Wait if !exists => removal::forget(self.state, want.uuid, self.lock_deadline())?,
-                // Another run left its removal unfinished, or somebody is making it just now.
+                // An earlier removal was not finished. Under the domain's lock nobody else goes on with it.
+                Encounter::Wait if releasing => match self.remove(want.uuid)? {
+                    Removal::Removed | Removal::AlreadyGone => {}
+                    Removal::Pending { why } if deadline.is_over() => {
+                        let waited_ms = began.elapsed().as_millis();
+                        return Err(HostError::Unfinished {
+                            uuid: want.uuid,
+                            waited_ms,
+                            why,
+                        });
+                    }
+                    Removal::Pending { .. } => {
+                        backoff.sleep(deadline);
+                    }
+                },
+                // Somebody is making or removing it just now.
                 _ => {
                     if !backoff.sleep(deadline) {
                         let waited_ms = began.elapsed().as_millis();

@@ -67,6 +67,16 @@ pub enum HostError {
         /// How long was waited (ms).
         waited_ms: u128,
     },
+    /// The domain's own device is to be removed first, and that was not done in time.
+    #[error("device {uuid} is still being released after {waited_ms} ms: {why}")]
+    Unfinished {
+        /// The device.
+        uuid: Uuid,
+        /// How long was waited (ms).
+        waited_ms: u128,
+        /// What is in the way.
+        why: String,
+    },
     /// A created device did not become usable.
     #[error("device {uuid} was created, but {missing} is missing after {waited_ms} ms; is udev running?")]
     NotReady {
@@ -168,7 +178,7 @@ impl HostError {
             Self::Refused(refusal) => refusal.code,
             Self::Owned { .. } | Self::Step(_) => Code::Owned,
             Self::ForeignType { .. } | Self::Foreign { .. } => Code::Foreign,
-            Self::InUse { .. } | Self::Unsettled { .. } => Code::Busy,
+            Self::InUse { .. } | Self::Unsettled { .. } | Self::Unfinished { .. } => Code::Busy,
             Self::Lock { .. } => Code::Lock,
             Self::State { .. } | Self::Untrusted { .. } | Self::Ledger { .. } => Code::Ledger,
             Self::Config { .. } => Code::Config,
@@ -195,7 +205,8 @@ impl HostError {
             | Self::Foreign { .. }
             | Self::NoDevice { .. }
             | Self::InUse { .. }
-            | Self::Unsettled { .. } => true,
+            | Self::Unsettled { .. }
+            | Self::Unfinished { .. } => true,
             _ => false,
         }
     }
