@@ -7,6 +7,9 @@ use crate::map::{Element, Map};
 use crate::text;
 use std::ops::Range;
 
+/// The most bytes of an indentation that are copied: each new line gets one.
+const INDENT: usize = 256;
+
 /// How a new child of some element is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -108,6 +111,7 @@ fn line_start(text: &str, start: usize) -> Option<LineStart<'_>> {
     let head = text.get(..start)?;
     let before = head.trim_end_matches([' ', '\t']);
     let indent = head.get(before.len()..)?;
+    let indent = indent.get(..INDENT).unwrap_or(indent);
     if before.ends_with('\n') {
         Some(LineStart {
             newline: Some(if before.ends_with("\r\n") { "\r\n" } else { "\n" }),

@@ -86,16 +86,16 @@ impl Notes {
 
     /// What was done to an element, last.
     pub(crate) fn how(&self, which: Which) -> Option<How> {
-        let hows = [How::Created, How::Tag, How::Pair, How::Kept];
-        self.0.iter().rev().find_map(|word| {
-            hows.into_iter()
-                .find(|how| *word == Note::Opened(which, *how).to_string())
-        })
+        let known =
+            [How::Created, How::Tag, How::Pair, How::Kept].map(|how| (Note::Opened(which, how).to_string(), how));
+        let how = |word: &String| known.iter().find(|(note, _)| note == word).map(|(_, how)| *how);
+        self.0.iter().rev().find_map(how)
     }
 
     /// Takes a word away, the last of its kind; whether there was one.
     pub(crate) fn remove(&mut self, note: Note) -> bool {
-        let found = self.0.iter().rposition(|word| *word == note.to_string());
+        let note = note.to_string();
+        let found = self.0.iter().rposition(|word| *word == note);
         if let Some(at) = found {
             self.0.remove(at);
         }

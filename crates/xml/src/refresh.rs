@@ -38,6 +38,7 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
     {
         let domain = map.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
         splices.push(Splice::replace(attr.value.clone(), domain));
+        let mut renewed = Vec::new();
         for hostdev in &map.hostdevs {
             let Some((old, place)) = &hostdev.device else { continue };
             let request = set.requests.iter().find(|at| match (at.request.slot, hostdev.slot) {
@@ -53,10 +54,26 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
             splices.push(Splice::replace(place.clone(), new.to_string()));
             if let Some(attr) = request.and_then(|at| at.uuid_attr.as_ref()) {
                 splices.push(Splice::replace(attr.value.clone(), new.to_string()));
+                renewed.push(attr.value.start);
             }
             if let Some(slot) = hostdev.slot {
                 devices.push((slot, new));
             }
+        }
+        // A request whose hostdev is not there (yet) names the other domain's device too.
+        for at in &set.requests {
+            let Some(attr) = at
+                .uuid_attr
+                .as_ref()
+                .filter(|attr| !renewed.contains(&attr.value.start))
+            else {
+                continue;
+            };
+            let new = match (at.request.slot, map.uuid) {
+                (Some(slot), Some(domain)) => device_uuid(domain, slot),
+                _ => fresh(),
+            };
+            splices.push(Splice::replace(attr.value.clone(), new.to_string()));
         }
     }
     edit::apply(&map, &limits, splices, devices, Then::Renewed)

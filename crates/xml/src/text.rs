@@ -1,7 +1,7 @@
 //! The border: bytes become text here, or are refused.
 //!
 //! Invariant: what passes is UTF-8 of bounded size, without a character that XML forbids; a byte order mark stays in
-//! place (offsets count it) and is the only thing before [`body`].
+//! place (offsets count it) and is the only thing before [`body`], once.
 
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 
@@ -32,6 +32,10 @@ pub(crate) fn text<'a>(xml: &'a [u8], limits: &Limits) -> Result<&'a str, XmlErr
             at,
             "XML forbids this character (a control character, or NUL)",
         ));
+    }
+    if body(text).starts_with(BOM) {
+        // The reader would drop this one too, and every offset would be wrong.
+        return Err(XmlError::malformed(text, BOM.len(), "a second byte order mark"));
     }
     if body(text).bytes().all(|b| b.is_ascii_whitespace()) {
         return Err(XmlError::at(text, 0, Kind::Empty));

@@ -29,6 +29,15 @@ pub(super) enum Role {
     Skip,
 }
 
+/// How characters are written: XML takes line ends in all but references, and white space in none but plain text is
+/// mere layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Plain,
+    Cdata,
+    Reference,
+}
+
 struct Frame<'a> {
     role: Role,
     element: Element<'a>,
@@ -41,7 +50,6 @@ pub(crate) fn map<'a>(text: &'a str, limits: &Limits) -> Result<Map<'a>, XmlErro
         map: Map { text, ..Map::default() },
         frames: Vec::with_capacity(16),
         hostdev: HostdevAt::default(),
-        address_seen: false,
         had_name: false,
         uuid_text: None,
         limits: *limits,
@@ -56,7 +64,6 @@ pub(super) struct Builder<'a> {
     pub(super) map: Map<'a>,
     frames: Vec<Frame<'a>>,
     pub(super) hostdev: HostdevAt<'a>,
-    address_seen: bool,
     had_name: bool,
     /// The domain's `<uuid>`, and where it begins.
     uuid_text: Option<(String, usize)>,
@@ -91,9 +98,13 @@ impl<'a> Builder<'a> {
                     frame.element.span.end = span.end;
                     self.closed(frame)?;
                 }
-                Token::Text(span) => self.characters(span.start, self.map.text.get(span).unwrap_or_default(), false)?,
-                Token::Cdata(span) => self.characters(span.start, self.map.text.get(span).unwrap_or_default(), true)?,
-                Token::Ref(c, at) => self.characters(at, c.encode_utf8(&mut [0; 4]), true)?,
+                Token::Text(span) => {
+                    self.characters(span.start, self.map.text.get(span).unwrap_or_default(), Written::Plain)?
+                }
+                Token::Cdata(span) => {
+                    self.characters(span.start, self.map.text.get(span).unwrap_or_default(), Written::Cdata)?
+                }
+                Token::Ref(c, at) => self.characters(at, c.encode_utf8(&mut [0; 4]), Written::Reference)?,
                 Token::Misc => {}
                 Token::End => return Ok(()),
             }
@@ -121,6 +132,8 @@ impl<'a> Builder<'a> {
                 self.map.metadata = Some(Element::default());
                 Role::Metadata
             }
+            // libvirt reads XPath's string(./name[1]): the text of elements inside counts.
+            (Some(role @ (Role::Name | Role::Uuid)), _) => role,
             (Some(Role::Domain), "devices") => {
                 let first = self.map.devices.is_none();
                 self.map.devices.get_or_insert_default();
@@ -139,24 +152,16 @@ impl<'a> Builder<'a> {
                 return Err(self.bad(tag.span.start, "a request has no elements inside, only attributes"));
             }
             (Some(Role::Devices { .. }), "hostdev") => {
-                self.hostdev();
+                self.hostdev(tag)?;
                 Role::Hostdev
             }
-            (Some(Role::Hostdev), "source") if !self.hostdev.had_source => {
-                self.hostdev.had_source = true;
-                self.address_seen = false;
-                Role::Source
-            }
-            (Some(Role::Hostdev), "alias") if !self.hostdev.had_alias => {
-                self.hostdev.had_alias = true;
-                let name = self.scanner.attrs().iter().find(|attr| attr.name == "name");
-                self.hostdev.alias = name.map(|attr| lexical::value(attr.raw).into_owned());
+            (Some(Role::Hostdev), "source") => Role::Source,
+            (Some(Role::Hostdev), "alias") => {
+                self.alias();
                 Role::Skip
             }
-            (Some(Role::Source), "address") if !self.address_seen => {
-                self.address_seen = true;
-                let uuid = self.scanner.attrs().iter().find(|attr| attr.name == "uuid");
-                self.hostdev.address = uuid.map(|attr| (lexical::value(attr.raw), attr.value.clone()));
+            (Some(Role::Source), "address") => {
+                self.address();
                 Role::Skip
             }
             _ => Role::Skip,
@@ -175,19 +180,18 @@ impl<'a> Builder<'a> {
         XmlError::at(self.map.text, tag.span.start, Kind::NotADomain { found, hint })
     }
 
-    fn characters(&mut self, at: usize, characters: &str, always: bool) -> Result<(), XmlError> {
+    fn characters(&mut self, at: usize, characters: &str, written: Written) -> Result<(), XmlError> {
         match self.frames.last().map(|frame| frame.role) {
-            Some(Role::Name) => push(&mut self.map.name, characters, always),
+            Some(Role::Name) => push(&mut self.map.name, characters, written),
             Some(Role::Uuid) => {
                 if let Some((uuid, _)) = &mut self.uuid_text {
-                    push(uuid, characters, always);
+                    push(uuid, characters, written);
                 }
             }
-            Some(Role::Requests | Role::Request) if always || !text::is_blank(characters) => {
-                let lead = if always {
-                    0
-                } else {
-                    characters.bytes().position(|b| !text::is_space(b)).unwrap_or(0)
+            Some(Role::Requests | Role::Request) if written != Written::Plain || !text::is_blank(characters) => {
+                let lead = match written {
+                    Written::Plain => characters.bytes().position(|b| !text::is_space(b)).unwrap_or(0),
+                    Written::Cdata | Written::Reference => 0,
                 };
                 return Err(self.bad(at + lead, "text inside the requests; they are written in attributes"));
             }
@@ -223,13 +227,7 @@ impl<'a> Builder<'a> {
                 }
             }
             Role::Requests => {
-                if span.len() > self.limits.metadata {
-                    let kind = Kind::MetadataTooBig {
-                        size: span.len(),
-                        limit: self.limits.metadata,
-                    };
-                    return Err(XmlError::at(self.map.text, span.start, kind));
-                }
+                self.check_size(&span)?;
                 if let Some(set) = &mut self.map.set {
                     set.element = element;
                 }
@@ -249,30 +247,29 @@ impl<'a> Builder<'a> {
             let uuid = uuid::parse(&uuid).ok_or_else(|| XmlError::at(text, at, Kind::DomainUuid))?;
             self.map.uuid = Some(uuid);
         }
-        for (index, hostdev) in self.map.hostdevs.iter().enumerate() {
-            let Some(slot) = hostdev.slot else { continue };
+        self.check_twins()?;
+        Ok(self.map)
+    }
+
+    /// Each device of ours has a slot and a UUID that no other hostdev has.
+    fn check_twins(&self) -> Result<(), XmlError> {
+        let hostdevs = &self.map.hostdevs;
+        let requests = || self.map.set.iter().flat_map(|set| &set.requests).map(|at| &at.request);
+        for (index, hostdev) in hostdevs.iter().enumerate() {
             let at = hostdev.element.span.start;
-            if self
-                .map
-                .hostdevs
-                .iter()
-                .take(index)
-                .any(|other| other.slot == Some(slot))
+            if let Some(slot) = hostdev.slot
+                && hostdevs.iter().take(index).any(|other| other.slot == Some(slot))
             {
-                return Err(XmlError::at(text, at, Kind::DuplicateSlot { slot }));
+                return Err(XmlError::at(self.map.text, at, Kind::DuplicateSlot { slot }));
             }
             let Some(uuid) = hostdev.uuid() else { continue };
-            let twice = self
-                .map
-                .hostdevs
-                .iter()
-                .enumerate()
-                .any(|(other, it)| other != index && it.uuid() == Some(uuid));
-            if twice {
-                return Err(XmlError::at(text, at, Kind::DuplicateUuid { uuid }));
+            let ours = hostdev.slot.is_some() || requests().any(|it| it.slot.is_none() && it.uuid == Some(uuid));
+            let mut others = hostdevs.iter().enumerate().filter(|(other, _)| *other != index);
+            if ours && others.any(|(_, other)| other.uuid() == Some(uuid)) {
+                return Err(XmlError::at(self.map.text, at, Kind::DuplicateUuid { uuid }));
             }
         }
-        Ok(self.map)
+        Ok(())
     }
 
     pub(super) fn bad(&self, at: usize, message: impl Into<Cow<'static, str>>) -> XmlError {
@@ -280,9 +277,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Adds characters as XML reports them: a line end is `\n`, unless a reference or CDATA gave it.
-fn push(to: &mut String, characters: &str, literal: bool) {
-    if literal || !characters.contains('\r') {
+/// Adds characters as XML reports them: a line end is `\n`, unless a reference gave it.
+fn push(to: &mut String, characters: &str, written: Written) {
+    if written == Written::Reference || !characters.contains('\r') {
         to.push_str(characters);
     } else {
         to.push_str(&characters.replace("\r\n", "\n").replace('\r', "\n"));

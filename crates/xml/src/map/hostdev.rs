@@ -7,7 +7,9 @@ use super::Element;
 use super::builder::Builder;
 use super::requests::bad_uuid;
 use crate::error::{XmlError, XmlErrorKind as Kind};
-use crate::{lexical, uuid};
+use crate::lexical::{self, Attr};
+use crate::scan::Tag;
+use crate::uuid;
 use mdevkit_core::{Alias, DeviceApi, Slot, Uuid};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -24,12 +26,16 @@ pub(crate) struct HostdevAt<'a> {
     pub(crate) model: Option<DeviceApi>,
     /// The device, when it is a mediated one, and where its UUID stands.
     pub(crate) device: Option<(Uuid, Range<usize>)>,
-    /// What of a hostdev counts only if it is ours, or is seen once.
+    /// What counts only if the hostdev is a mediated device's.
     model_raw: Option<(Cow<'a, str>, usize)>,
-    pub(super) address: Option<(Cow<'a, str>, Range<usize>)>,
-    pub(super) had_source: bool,
-    pub(super) had_alias: bool,
+    address: Option<Address<'a>>,
 }
+
+/// The first `<source><address>`: its `uuid`, if it has one, and where that stands.
+type Address<'a> = Option<(Cow<'a, str>, Range<usize>)>;
+
+/// The most hostdevs of a domain, anybody's: it bounds the comparing of each with each.
+const HOSTDEVS: usize = 4096;
 
 impl HostdevAt<'_> {
     /// The mediated device.
@@ -39,20 +45,34 @@ impl HostdevAt<'_> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn hostdev(&mut self) {
-        let attrs = self.scanner.attrs();
-        let value = |name: &str| {
-            attrs
-                .iter()
-                .find(|attr| attr.name == name)
-                .map(|attr| (lexical::value(attr.raw), attr.value.start))
-        };
+    pub(super) fn hostdev(&mut self, tag: &Tag<'a>) -> Result<(), XmlError> {
+        if self.map.hostdevs.len() == HOSTDEVS {
+            let message = "more than 4096 hostdevs";
+            return Err(XmlError::malformed(self.map.text, tag.span.start, message));
+        }
+        let value = |name| property(self.scanner.attrs(), name).map(|it| (lexical::value(it.raw), it.value.start));
         let is = |name, wanted, default| value(name).map_or(default, |(value, _)| value == wanted);
         self.hostdev = HostdevAt {
             mdev: is("type", "mdev", false) && is("mode", "subsystem", true),
             model_raw: value("model"),
             ..HostdevAt::default()
         };
+        Ok(())
+    }
+
+    /// libvirt reads XPath's `string(./alias/@name)`: the first that has a name, in no namespace.
+    pub(super) fn alias(&mut self) {
+        let name = self.scanner.attrs().iter().find(|attr| attr.name == "name");
+        if let (Some(name), None) = (name, &self.hostdev.alias) {
+            self.hostdev.alias = Some(lexical::value(name.raw).into_owned());
+        }
+    }
+
+    /// libvirt reads XPath's `./source/address`: the first in any source, whether it has a UUID or not.
+    pub(super) fn address(&mut self) {
+        let uuid = property(self.scanner.attrs(), "uuid");
+        let found = || uuid.map(|attr| (lexical::value(attr.raw), attr.value.clone()));
+        self.hostdev.address.get_or_insert_with(found);
     }
 
     pub(super) fn hostdev_closed(&mut self, element: Element<'a>) -> Result<(), XmlError> {
@@ -84,7 +104,7 @@ impl<'a> Builder<'a> {
                     Err(_) => {}
                 }
             }
-            match hostdev.address.take() {
+            match hostdev.address.take().flatten() {
                 Some((value, place)) => match uuid::parse(&value) {
                     Some(uuid) => hostdev.device = Some((uuid, place)),
                     None if ours => return Err(XmlError::at(text, place.start, bad_uuid("uuid", &value))),
@@ -99,4 +119,12 @@ impl<'a> Builder<'a> {
         self.map.hostdevs.push(hostdev);
         Ok(())
     }
+}
+
+/// The attribute that libvirt reads by this name: `virXMLPropString()` is libxml2's `xmlGetProp()`, which takes the first
+/// of the name under whatever prefix.
+fn property<'s, 'a>(attrs: &'s [Attr<'a>], name: &str) -> Option<&'s Attr<'a>> {
+    attrs
+        .iter()
+        .find(|attr| matches!(lexical::split(attr.name), (prefix, local) if local == name && prefix != "xmlns"))
 }

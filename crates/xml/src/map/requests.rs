@@ -11,6 +11,7 @@ use crate::notes::Notes;
 use crate::scan::Tag;
 use crate::uuid;
 use mdevkit_core::{Request, Uuid, ValueError};
+use std::ops::Range;
 use std::str::FromStr;
 
 /// What the attributes of `<mdevkit:request>` are, for the message that a newcomer reads.
@@ -53,6 +54,8 @@ impl<'a> Builder<'a> {
             ));
         }
         let text = self.map.text;
+        // Before its attributes are taken apart; the whole element is measured when it is closed.
+        self.check_size(&tag.span)?;
         let mut set = Set {
             element: Element::default(),
             attrs_end: tag.span.start + 1 + tag.name.len(),
@@ -95,6 +98,19 @@ impl<'a> Builder<'a> {
         }
         self.map.set = Some(set);
         Ok(Role::Requests)
+    }
+
+    /// Fails when so much of our element is more than is read.
+    pub(super) fn check_size(&self, span: &Range<usize>) -> Result<(), XmlError> {
+        let (size, limit) = (span.len(), self.limits.metadata);
+        if size > limit {
+            return Err(XmlError::at(
+                self.map.text,
+                span.start,
+                Kind::MetadataTooBig { size, limit },
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn request(&mut self, tag: &Tag<'a>) -> Result<Role, XmlError> {

@@ -370,7 +370,7 @@ fn hostile_documents_take_no_long() {
     let children = "<a xmlns:b='u' b:c=''/>".repeat(40_000);
     let start = std::time::Instant::now();
     assert!(read(format!("<domain{attributes}/>").as_bytes()).is_ok());
-    assert!(read(format!("<domain xmlns:x='u'{prefixed}/>").as_bytes()).is_err());
+    assert!(read(format!("<domain xmlns:x='u'{prefixed}/>").as_bytes()).is_ok());
     assert!(read(format!("<domain>{children}</domain>").as_bytes()).is_ok());
     assert!(read("<domain>".repeat(1_000_000).as_bytes()).is_err());
     assert!(read(format!("<domain>{}", "<!--".repeat(100_000)).as_bytes()).is_err());
