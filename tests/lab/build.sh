@@ -30,9 +30,16 @@ give_up() { say "failed; the last lines of each log in $work:"; tail -n 15 "$wor
 trap give_up ERR
 
 # The mirror and the way to it (proxy, certificates, expiry of frozen mirrors) are this machine's own.
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Origin: Debian' |
-  sed -n 's/ \(bookworm\|trixie\|forky\)$//p' | head -n 1)
-[ -n "$mirror" ] || { echo "apt knows no Debian mirror (apt-get indextargets is empty: run apt-get update)" >&2; exit 2; }
+mirror() {
+  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Origin: Debian' |
+    sed -n 's/ \(bookworm\|trixie\|forky\)$//p' | head -n 1
+}
+mirror=$(mirror)
+[ -n "$mirror" ] || { apt-get update -qq > /dev/null; mirror=$(mirror); } # origins are known only after an update
+[ -n "$mirror" ] || { echo "apt has no Debian mirror among its sources" >&2; exit 2; }
+# The keys of Debian 13 came to Debian 12 with a point release.
+[ -e /usr/share/keyrings/debian-archive-trixie-stable.gpg ] ||
+  apt-get install -y -qq --no-install-recommends debian-archive-keyring > "$work/keyring.log" 2>&1
 apt-config dump | grep -E '^Acquire::(http|https|ftp|Retries|Check)' > "$work/apt.conf" || true
 echo 'APT::Install-Recommends "false"; Acquire::Retries "3";' >> "$work/apt.conf"
 

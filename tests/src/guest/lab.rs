@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,7 +13,7 @@ use crate::cmd::{Cmd, Running, run, virsh};
 use crate::domain::{Domain, put};
 use crate::kernel::{self, Device};
 use crate::wait::{self, PATIENCE};
-use crate::{Outcome, ensure, hook, ledger};
+use crate::{Outcome, ensure, hook, ledger, say};
 
 pub(crate) const LIBVIRTD_LOG: &str = "/var/log/libvirt/libvirtd.log";
 pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -97,11 +98,18 @@ impl Lab {
         let Some(mut child) = self.libvirtd.take() else {
             return Err("libvirtd does not run".to_owned());
         };
+        let begin = Instant::now();
         signal_to(child.id(), signal)?;
         // libvirtd gives its own drivers 30 s before it ends regardless (virNetDaemonRun).
         let ended = wait::within(PATIENCE * 2, "libvirtd ends", || {
             matches!(child.try_wait(), Ok(Some(_)))
         });
+        if begin.elapsed().as_secs() >= 5 {
+            say(format_args!(
+                "  (libvirtd took {} s to end by {signal})",
+                begin.elapsed().as_secs()
+            ));
+        }
         if ended.is_err() {
             let _ = child.kill();
             let _ = child.wait();
