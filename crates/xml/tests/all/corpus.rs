@@ -1,7 +1,7 @@
 //! Every fixture through every operation: what must hold for all domains, however they are written.
 
 use crate::common::{fixture, fixtures, others};
-use mdevkit_core::{DeviceApi, Policy, Uuid, wants};
+use mdevkit_core::{DeviceApi, Domain, Hostdev, HostdevKind, Policy, Request, RequestSet, Uuid, device_uuid, wants};
 use mdevkit_xml::{Eject, Injection, NewDevice, complete, eject, inject, may_concern_us, read, refresh};
 
 fn random() -> impl FnMut() -> Uuid {
@@ -185,6 +185,58 @@ fn values_are_read_as_values() {
     let want = &wants(&domain, Policy::DepthFirst).unwrap().wants[0];
     assert_eq!(want.uuid.to_string(), "53764d0e-85a0-42b4-af5c-2046b460b1dc");
     assert_eq!(want.device_api, Some(DeviceApi::VfioPci));
+}
+
+#[test]
+fn a_recorded_start_is_read_to_the_last_value() {
+    let one = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+    let three = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1003";
+    for (file, number, device, alias) in [
+        ("libvirt-9.0.0-prepare.xml", 1, one, None),
+        ("libvirt-9.0.0-started.xml", 1, one, Some("hostdev0")),
+        ("libvirt-9.0.0-release.xml", 1, one, Some("hostdev0")),
+        ("libvirt-11.3.0-prepare.xml", 1, one, None),
+        ("libvirt-11.3.0-prepare-d2.xml", 2, three, None),
+        ("libvirt-11.3.0-started.xml", 1, one, Some("hostdev0")),
+        ("libvirt-11.3.0-release.xml", 1, one, Some("hostdev0")),
+    ] {
+        let xml = fixture(&format!("recorded/{file}"));
+        let recorded = Domain {
+            name: format!("d{number}"),
+            uuid: Some(Uuid::from_u128(0x1111_1111_0000_0000_0000_0000_0000_0000 + number)),
+            // Another tool's element is none of ours.
+            requests: None,
+            hostdevs: vec![Hostdev {
+                kind: HostdevKind::Mdev {
+                    uuid: device.parse().unwrap(),
+                    model: Some(DeviceApi::VfioPci),
+                },
+                alias: alias.map(str::to_owned),
+            }],
+        };
+        assert_eq!(read(&xml).unwrap(), recorded, "{file}");
+
+        // The same start, with a device of ours beside theirs.
+        let edited = inject(&xml, &[NewDevice::new("V100DX-4Q".parse().unwrap())]).unwrap();
+        let (slot, uuid) = edited.devices()[0];
+        let mut with = recorded.clone();
+        with.requests = Some(RequestSet {
+            injected_for: Some(recorded.uuid),
+            requests: vec![Request {
+                slot: Some(slot),
+                ..Request::new("V100DX-4Q".parse().unwrap())
+            }],
+        });
+        with.hostdevs.push(Hostdev {
+            kind: HostdevKind::Mdev {
+                uuid,
+                model: Some(DeviceApi::VfioPci),
+            },
+            alias: Some("ua-mdevkit-0".to_owned()),
+        });
+        assert_eq!(read(edited.bytes()).unwrap(), with, "{file}");
+        assert_eq!(uuid, device_uuid(recorded.uuid.unwrap(), slot), "{file}");
+    }
 }
 
 #[test]
