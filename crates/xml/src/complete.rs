@@ -22,7 +22,7 @@ use mdevkit_core::{DeviceApi, Uuid, device_uuid};
 /// ```
 ///
 /// # Errors
-/// As [`crate::inject`].
+/// As [`crate::inject()`].
 pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -> Result<Edited, XmlError> {
     let limits = Limits::default();
     let map = crate::map(xml, &limits)?;
