@@ -8,7 +8,8 @@
 #
 #   usage: build.sh CACHE      (root; needs the packages named in the file `packages`)
 #
-# A finished build is kept under the hash of this file, so an unchanged recipe costs nothing and a changed one builds anew.
+# A finished build is kept under the hash of this file, so an unchanged recipe costs nothing and a changed one builds anew;
+# one that nobody has used for a week goes with the next build.
 # Everything but mmdebstrap (compiler, mkfs, busybox, cpio, ...) runs in a Debian 13 of its own, whatever the host is.
 set -euo pipefail
 self=$(realpath "$0")
@@ -18,7 +19,7 @@ out=$cache/$(sha256sum "$self" | cut -c1-16)
 
 exec 9> "$cache/lock"
 flock 9 # a second build waits for the first and then finds it done
-[ ! -e "$out/done" ] || { echo "$out"; exit 0; }
+[ ! -e "$out/done" ] || { touch "$out/done"; echo "$out"; exit 0; }
 [ "$(id -u)" = 0 ] || { echo "the lab is built as root (chroot, device nodes)" >&2; exit 2; }
 command -v mmdebstrap > /dev/null || { echo "missing packages: apt-get install $(tr '\n' ' ' < "${self%/*}/packages")" >&2; exit 2; }
 
@@ -161,7 +162,8 @@ b=$work/builder/lab
 mv "$b/vmlinuz" "$b/initrd" "$b/root-trixie.img" "$b/root-bookworm.img" "$out/"
 mv "$b/root-trixie" "$out/qemu"
 touch "$out/done"
-for old in "$cache"/????????????????; do [ "$old" = "$out" ] || rm -rf --one-file-system "$old"; done
+# Another checkout's recipe may be in use at this moment: only what nobody has asked for in a week goes.
+find "$cache" -mindepth 2 -maxdepth 2 -name done -mtime +7 -printf '%h\0' | xargs -0 -r rm -rf --one-file-system
 rm -rf --one-file-system "$work"
 say "done: $(du -sh "$out" | cut -f1)"
 echo "$out"
