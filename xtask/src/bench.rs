@@ -113,7 +113,7 @@ impl Bench {
                 )
             }),
             opened: opens::count(&strace),
-            accesses: Accesses::of(&strace, &host.dir, &place.join("copy"))?,
+            accesses: Accesses::of(&strace, &host.dir, place, &compile(place, "replay")?)?,
         })
     }
 
@@ -122,7 +122,7 @@ impl Bench {
         let mut idle = vec![Vec::new(); self.idle.len()];
         let mut prepare = vec![Vec::new(); self.prepare.len()];
         let mut inject = [Vec::new(), Vec::new()];
-        let mut fuse = Vec::new();
+        let (mut on_fuse, mut on_plain) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             floor.push(self.floor.run()?);
             for ((_, program), times) in self.idle.iter().zip(&mut idle) {
@@ -131,13 +131,18 @@ impl Bench {
             for ((_, on, off), times) in self.prepare.iter().zip(&mut prepare) {
                 times.push(on.run()?);
                 off.run()?;
+                // A removal's child may still be on its way out.
+                std::thread::sleep(Duration::from_millis(2));
             }
             for ((_, program), times) in self.inject.iter().zip(&mut inject) {
                 times.push(program.run()?);
             }
-            fuse.push(self.accesses.replay()?);
+            let (simulated, plain) = self.accesses.replay()?;
+            on_fuse.push(simulated);
+            on_plain.push(plain);
         }
-        let (floor, fuse) = (median(floor), median(fuse));
+        let floor = median(floor);
+        let fuse = median(on_fuse).saturating_sub(median(on_plain));
         let line = |what: &str, time: Duration, goal: Option<f64>| {
             let ratio = time.as_secs_f64() / floor.as_secs_f64();
             let verdict = goal.map_or_else(String::new, |goal| {

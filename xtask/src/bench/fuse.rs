@@ -1,19 +1,24 @@
 //! What the simulated host costs beyond plain files.
 //!
 //! On a real host an access to sysfs stays in the kernel. Here each one wakes a FUSE server, several times (lookup,
-//! open, read, release). So the hook's accesses below the host are listed by strace, and made again in a loop in this
-//! process, on the simulated host and on a copy of plain files: the difference is FUSE's share of the hook's time.
+//! open, read, release). So the hook's accesses below the host are listed by strace, and a little program makes them
+//! again, on the simulated host and on a copy of plain files: by how much it is slower on the first is FUSE's share of
+//! the hook's time.
 
 use super::opens::Call;
+use super::spawn::Program;
 use anyhow::{Context, Result};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The device that the little program creates.
+const DEVICE: &str = "00000000-0000-4000-8000-00000000be0c";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Read,
     List,
@@ -22,77 +27,56 @@ enum Kind {
     Create,
 }
 
-/// The accesses of one run, below two roots.
+/// The accesses of one run.
 pub(crate) struct Accesses {
     list: Vec<(Kind, PathBuf)>,
     simulated: PathBuf,
-    plain: PathBuf,
+    on_simulated: Program,
+    on_plain: Program,
 }
 
 impl Accesses {
-    /// Picks the accesses below `simulated` that FUSE answered, and makes a copy of what they saw.
-    pub(crate) fn of(calls: &[Call], simulated: &Path, plain: &Path) -> Result<Self> {
-        let list = calls.iter().filter_map(|call| access(call, simulated)).collect();
-        let accesses = Self {
+    /// Picks the accesses below `simulated` that FUSE answered, and makes a copy of what they saw in `place`.
+    pub(crate) fn of(calls: &[Call], simulated: &Path, place: &Path, replay: &Path) -> Result<Self> {
+        let list: Vec<_> = calls.iter().filter_map(|call| access(call, simulated)).collect();
+        let (file, plain) = (place.join("accesses"), place.join("copy"));
+        let mut text = String::new();
+        for (kind, below) in &list {
+            writeln!(text, "{} {}", kind.word(), below.display())?;
+        }
+        crate::sh::write(&file, &text)?;
+        copy(&list, simulated, &plain)?;
+        let program = |root: &Path| Program::new(replay, [file.as_path(), root]);
+        Ok(Self {
+            on_simulated: program(simulated),
+            on_plain: program(&plain),
             list,
             simulated: simulated.to_owned(),
-            plain: plain.to_owned(),
-        };
-        accesses.copy()?;
-        Ok(accesses)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Makes all accesses on both roots, and tells by how much the simulated host was slower.
-    pub(crate) fn replay(&self) -> Result<Duration> {
-        let simulated = self.time(&self.simulated)?;
-        Ok(simulated.saturating_sub(self.time(&self.plain)?))
+    /// How long the little program takes on the simulated host, and on plain files.
+    pub(crate) fn replay(&self) -> Result<(Duration, Duration)> {
+        let simulated = self.on_simulated.run()?;
+        let remove = self.simulated.join("sys/bus/mdev/devices").join(DEVICE).join("remove");
+        OpenOptions::new().write(true).open(remove)?.write_all(b"1")?;
+        Ok((simulated, self.on_plain.run()?))
     }
+}
 
-    fn time(&self, root: &Path) -> Result<Duration> {
-        const DEVICE: &str = "00000000-0000-4000-8000-00000000be0c";
-        let mut time = Duration::ZERO;
-        for (kind, below) in &self.list {
-            let path = root.join(below);
-            let begin = Instant::now();
-            make(*kind, &path, DEVICE).with_context(|| format!("{kind:?} {}", path.display()))?;
-            time += begin.elapsed();
-            if *kind == Kind::Create && root == self.simulated {
-                make(
-                    Kind::Create,
-                    &root.join("sys/bus/mdev/devices").join(DEVICE).join("remove"),
-                    "1",
-                )?;
-            }
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Link => "link",
+            Self::Stat => "stat",
+            Self::Create => "create",
         }
-        Ok(time)
-    }
-
-    /// Files with the same content, links with the same target, directories with the same names.
-    fn copy(&self) -> Result<()> {
-        for (kind, below) in &self.list {
-            let (from, to) = (self.simulated.join(below), self.plain.join(below));
-            fs::create_dir_all(to.parent().context("a root has no accesses")?)?;
-            match kind {
-                Kind::List => fs::create_dir_all(&to)?,
-                _ if to.symlink_metadata().is_ok() => {}
-                Kind::Link => symlink(fs::read_link(&from).unwrap_or_else(|_| "gone".into()), &to)?,
-                Kind::Read => File::create(&to)?.write_all(&fs::read(&from).unwrap_or_default())?,
-                Kind::Stat | Kind::Create => drop(File::create(&to)?),
-            }
-        }
-        for (_, below) in self.list.iter().filter(|(kind, _)| *kind == Kind::List) {
-            for entry in fs::read_dir(self.simulated.join(below))? {
-                let to = self.plain.join(below).join(entry?.file_name());
-                if to.symlink_metadata().is_err() {
-                    File::create(to)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -113,7 +97,7 @@ impl fmt::Display for Accesses {
     }
 }
 
-/// What a call was, if FUSE answered it and it can be made again: a device that is new has its own links, not ours.
+/// What a call was, if FUSE answered it. What is not there (a device that is new each time) costs as much to be told so.
 fn access(call: &Call, root: &Path) -> Option<(Kind, PathBuf)> {
     let below = Path::new(&call.path).strip_prefix(root).ok()?.to_owned();
     if !["sys", "dev"].iter().any(|part| below.starts_with(part)) {
@@ -130,17 +114,26 @@ fn access(call: &Call, root: &Path) -> Option<(Kind, PathBuf)> {
     Some((kind, below))
 }
 
-/// Makes one access. What is not there costs as much to be told so.
-fn make(kind: Kind, path: &Path, text: &str) -> Result<()> {
-    match kind {
-        Kind::Read => {
-            let mut page = [0; 4096];
-            let _read = File::open(path)?.read(&mut page)?;
+/// Files with the same content, links with the same target, directories with the same names.
+fn copy(list: &[(Kind, PathBuf)], simulated: &Path, plain: &Path) -> Result<()> {
+    for (kind, below) in list {
+        let (from, to) = (simulated.join(below), plain.join(below));
+        fs::create_dir_all(to.parent().context("a root has no accesses")?)?;
+        match kind {
+            Kind::List => fs::create_dir_all(&to)?,
+            _ if to.symlink_metadata().is_ok() => {}
+            Kind::Link => symlink(fs::read_link(&from).unwrap_or_else(|_| "gone".into()), &to)?,
+            Kind::Read => File::create(&to)?.write_all(&fs::read(&from).unwrap_or_default())?,
+            Kind::Stat | Kind::Create => drop(File::create(&to)?),
         }
-        Kind::List => drop(fs::read_dir(path)?.count()),
-        Kind::Link => drop(fs::read_link(path)),
-        Kind::Stat => drop(path.symlink_metadata()),
-        Kind::Create => OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())?,
+    }
+    for (_, below) in list.iter().filter(|(kind, _)| *kind == Kind::List) {
+        for entry in fs::read_dir(simulated.join(below))? {
+            let to = plain.join(below).join(entry?.file_name());
+            if to.symlink_metadata().is_err() {
+                File::create(to)?;
+            }
+        }
     }
     Ok(())
 }
