@@ -123,21 +123,23 @@ impl Bench {
         let mut prepare = vec![Vec::new(); self.prepare.len()];
         let mut inject = [Vec::new(), Vec::new()];
         let (mut on_fuse, mut on_plain) = (Vec::new(), Vec::new());
+        // Each timed program runs right after the same other one, so that all meet the machine in the same state.
+        let timed = |program: &Program| self.floor.run().and_then(|_| program.run());
         for _ in 0..rounds {
-            floor.push(self.floor.run()?);
+            floor.push(timed(&self.floor)?);
             for ((_, program), times) in self.idle.iter().zip(&mut idle) {
-                times.push(program.run()?);
+                times.push(timed(program)?);
             }
             for ((_, on, off), times) in self.prepare.iter().zip(&mut prepare) {
-                times.push(on.run()?);
+                times.push(timed(on)?);
                 off.run()?;
                 // A removal's child may still be on its way out.
                 std::thread::sleep(Duration::from_millis(2));
             }
             for ((_, program), times) in self.inject.iter().zip(&mut inject) {
-                times.push(program.run()?);
+                times.push(timed(program)?);
             }
-            let (simulated, plain) = self.accesses.replay()?;
+            let (simulated, plain) = self.accesses.replay(timed)?;
             on_fuse.push(simulated);
             on_plain.push(plain);
         }
