@@ -12,7 +12,8 @@ use mdevkit_core::{DeviceApi, Request, TypeSpec, Uuid, device_uuid};
 /// A device to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDevice {
-    /// What is asked for. Its slot is the lowest unused one, unless it has one.
+    /// What is asked for. Its slot is the lowest unused one, unless it has one. [`NewDevice::new`] stores NVIDIA's full
+    /// names as short ones ([`TypeSpec::lasting`]).
     pub request: Request,
     /// The device's UUID; none: made from the domain's UUID and the slot ([`device_uuid`]).
     pub uuid: Option<Uuid>,
@@ -46,8 +47,11 @@ impl From<Request> for NewDevice {
     fn from(request: Request) -> Self {
         Self {
             uuid: request.uuid,
-            request,
             model: DeviceApi::VfioPci,
+            request: Request {
+                spec: request.spec.lasting(),
+                ..request
+            },
         }
     }
 }

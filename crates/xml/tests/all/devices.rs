@@ -35,6 +35,21 @@ fn at_slot(spec: &str, number: u16) -> NewDevice {
     .into()
 }
 
+/// The prefix of NVIDIA's names changes with the driver: a domain that stored it would not start after an update.
+#[test]
+fn a_full_name_is_stored_as_the_short_one() {
+    for (asked, stored) in [
+        ("GRID V100DX-4Q", "V100DX-4Q"),
+        ("NVIDIA A40-4Q", "A40-4Q"),
+        ("nvidia-196", "nvidia-196"),
+        ("Dual port serial", "Dual port serial"),
+    ] {
+        let edited = inject(XML.as_bytes(), &[device(asked)]).unwrap();
+        let requests = read(edited.bytes()).unwrap().requests.unwrap().requests;
+        assert_eq!(requests[0].spec.as_str(), stored);
+    }
+}
+
 #[test]
 fn slots_are_the_lowest_unused_and_uuids_are_made_from_them() {
     let first = inject(XML.as_bytes(), &[device("a"), at_slot("b", 1), device("c")]).unwrap();
