@@ -145,7 +145,7 @@ fn every_part_of_a_request_is_written_and_read() {
         policy: Some(Policy::BreadthFirst),
         parent: Some("0000:3b:00.0".parse().unwrap()),
         params: Some("frame_rate_limiter=0,disable_vnc=1".parse().unwrap()),
-        ..Request::new("GRID V100DX-4Q".parse().unwrap())
+        ..Request::new("V100DX-4Q".parse().unwrap())
     };
     let device = NewDevice::from(request.clone()).model(DeviceApi::VfioAp);
     let xml = b"<domain><uuid>11111111-0000-0000-0000-000000000001</uuid></domain>";
@@ -153,7 +153,7 @@ fn every_part_of_a_request_is_written_and_read() {
     let text = String::from_utf8_lossy(edited.bytes());
     assert_holds(
         &text,
-        "<mdevkit:request slot=\"7\" type=\"GRID V100DX-4Q\" policy=\"breadth-first\" parent=\"0000:3b:00.0\" \
+        "<mdevkit:request slot=\"7\" type=\"V100DX-4Q\" policy=\"breadth-first\" parent=\"0000:3b:00.0\" \
          params=\"frame_rate_limiter=0,disable_vnc=1\"/>",
     );
     assert_holds(&text, "managed='no' model='vfio-ap'><source>");
