@@ -357,3 +357,20 @@ fn without_a_group_nobody_holds_it() {
     let error = in_use::test_by_opening(&root, 7).unwrap_err().to_string();
     assert!(error.contains("dev/vfio/7"), "{error}");
 }
+
+#[test]
+fn a_parent_that_goes_away_is_gone_for_who_knew_it() {
+    let dir = mtty();
+    let root = Root::at(dir.path());
+    let bus = Bus::new(&root);
+    let (parent, type_id) = ("mtty".parse().unwrap(), "mtty-2".parse().unwrap());
+    assert_eq!(bus.available(&parent, &type_id).unwrap(), Some(11));
+    std::fs::remove_file(dir.path().join("sys/class/mdev_bus/mtty")).unwrap();
+    std::fs::remove_dir_all(dir.path().join(PARENT_DIR)).unwrap();
+    assert!(bus.parents().unwrap().is_empty());
+    assert!(bus.type_ids(&parent).unwrap().is_empty());
+    assert_eq!(bus.available(&parent, &type_id).unwrap(), None);
+    assert_eq!(bus.numa_node(&parent).unwrap(), None);
+    let error = bus.create(&parent, &type_id, UUID.parse().unwrap()).unwrap_err();
+    assert!(error.is_lost_race(), "{error}");
+}

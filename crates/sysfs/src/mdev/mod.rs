@@ -24,21 +24,29 @@ pub use remove::{RemoveError, Removed};
 
 use crate::{Root, SysfsError, link};
 use mdevkit_core::{ParentName, Uuid};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const PARENTS: &str = "sys/class/mdev_bus";
 const DEVICES: &str = "sys/bus/mdev/devices";
 
-/// The mdev bus of one root. Holds nothing open and remembers nothing: each call asks the kernel.
-#[derive(Clone, Copy, Debug)]
+/// The mdev bus of one root. Holds nothing open, and remembers nothing that may change: each call asks the kernel.
+#[derive(Clone, Debug)]
 pub struct Bus<'r> {
     root: &'r Root,
+    /// Where the parents' directories are, once they were looked up. A parent that goes away leaves a path that leads
+    /// nowhere, which every reader takes as gone.
+    parent_dirs: RefCell<BTreeMap<ParentName, PathBuf>>,
 }
 
 impl<'r> Bus<'r> {
     /// The bus below `root`.
     pub fn new(root: &'r Root) -> Self {
-        Self { root }
+        Self {
+            root,
+            parent_dirs: RefCell::default(),
+        }
     }
 
     /// The parents, sorted (PCI first, by address); none when the kernel's module `mdev` is not loaded. Opens 1.
@@ -86,7 +94,14 @@ impl<'r> Bus<'r> {
 
     /// The parent's directory below the root; `None` when there is no such parent. Opens 0.
     fn parent_dir(&self, parent: &ParentName) -> Result<Option<PathBuf>, SysfsError> {
-        link::resolve(self.root, PARENTS.as_ref(), parent.as_str())
+        if let Some(dir) = self.parent_dirs.borrow().get(parent) {
+            return Ok(Some(dir.clone()));
+        }
+        let dir = link::resolve(self.root, PARENTS.as_ref(), parent.as_str())?;
+        if let Some(dir) = &dir {
+            self.parent_dirs.borrow_mut().insert(parent.clone(), dir.clone());
+        }
+        Ok(dir)
     }
 
     /// The device's directory below the root; `None` when there is no such device. Opens 0.
