@@ -85,8 +85,11 @@ impl Cli {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let root = if self.root == std::path::Path::new("/") {
             Root::system()
-        } else {
+        } else if self.root.is_dir() {
             Root::at(self.root)
+        } else {
+            let message = format!("--root {}: there is no such directory", self.root.display());
+            return Err(Failure::usage(message));
         };
         let context = Context {
             root,

@@ -24,7 +24,7 @@ use std::ffi::OsString;
 /// Runs one command line and tells how it ended.
 ///
 /// ```
-/// assert_eq!(mdevkit::run(["mdevkit".into(), "--root".into(), "/nonexistent".into(), "devices".into()]), mdevkit::Exit::Done);
+/// assert_eq!(mdevkit::run(["mdevkit".into(), "--root".into(), "/nonexistent".into(), "devices".into()]), mdevkit::Exit::Usage);
 /// ```
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match cli::Cli::try_parse_from(args) {
