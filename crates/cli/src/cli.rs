@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Out;
 use clap::{Parser, Subcommand};
+use mdevkit_core::Code;
 use mdevkit_host::{Host, Reaper, Root};
 use std::path::PathBuf;
 
@@ -89,7 +90,7 @@ impl Cli {
             Root::at(self.root)
         } else {
             let message = format!("--root {}: there is no such directory", self.root.display());
-            return Err(Failure::usage(message));
+            return Err(Failure::new(Code::Usage, message));
         };
         let context = Context {
             root,
