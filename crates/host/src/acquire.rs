@@ -187,6 +187,12 @@ impl Acquire<'_> {
                 }
                 Encounter::Adopt => {
                     self.idle(want.uuid)?;
+                    // A start that was cut off before it said `created` may not have come to the parameters.
+                    if record.is_some_and(|record| record.state == State::Intent)
+                        && let Some(params) = &want.params
+                    {
+                        self.bus.write_params(want.uuid, params)?;
+                    }
                     self.ready(want.uuid)?;
                     self.state.change(self.lock_deadline(), |ledger| {
                         let (domain, daemon) = (start.domain, start.daemon);
@@ -378,8 +384,10 @@ impl Acquire<'_> {
     }
 
     fn undo(&self, made: &[Uuid]) {
+        // Time of its own, so that a run that is out of time still cleans up; once for all of them.
+        let deadline = Deadline::after(self.limits.removal);
         for uuid in made.iter().rev() {
-            match self.remove(*uuid) {
+            match self.remove_by(*uuid, deadline) {
                 Ok(Removal::Removed | Removal::AlreadyGone) => log::info!("undone: device {uuid}"),
                 Ok(Removal::Pending { why }) => log::warn!("not undone yet: device {uuid}: {why}"),
                 Err(error) => log::error!("not undone: device {uuid}: {error}"),
@@ -388,8 +396,10 @@ impl Acquire<'_> {
     }
 
     fn remove(&self, uuid: Uuid) -> Result<Removal, HostError> {
-        // The undo has time of its own: a run that is out of time still cleans up.
-        let deadline = Deadline::after(self.limits.removal);
+        self.remove_by(uuid, self.run.sooner(self.limits.removal))
+    }
+
+    fn remove_by(&self, uuid: Uuid, deadline: Deadline) -> Result<Removal, HostError> {
         let actor = match self.by {
             By::Domain(start) => Actor::Domain(start.domain),
             By::Person => Actor::Person,

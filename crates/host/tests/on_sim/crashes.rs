@@ -1,6 +1,6 @@
 //! What crashes leave, and how it is settled.
 
-use crate::common::{Fixture, dead_daemon, device, domain_uuid, living_daemon, quick, start, wants};
+use crate::common::{Fixture, dead_daemon, device, domain_uuid, living_daemon, quick, start, want, wants};
 use mdevkit_core::Code;
 use mdevkit_core::ledger::Action;
 use mdevkit_host::{HostError, How, ReconcileOptions};
@@ -256,4 +256,19 @@ fn a_release_that_cannot_have_its_lock_is_not_lost() {
     drop(file);
     reconcile(&fixture, None);
     assert!(fixture.devices().is_empty(), "although the daemon lives");
+}
+
+#[test]
+fn a_start_that_was_cut_off_before_the_parameters_is_completed() {
+    let fixture = Fixture::new(&["v100dx:1"]);
+    let mut asked = want(1, 0, "nvidia-194");
+    fixture.start_with(1, std::slice::from_ref(&asked), &quick()).unwrap();
+    fixture.put(
+        "run/mdevkit/ledger.json",
+        &fixture.ledger().replace("created", "intent"),
+    );
+    asked.params = Some("disable_vnc=1".parse().unwrap());
+    assert_eq!(fixture.start_with(1, &[asked], &quick()).unwrap()[0].how, How::Adopted);
+    let path = fixture.path(&format!("sys/bus/mdev/devices/{}/nvidia/vgpu_params", device(1, 0)));
+    assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "disable_vnc=1");
 }
