@@ -93,6 +93,25 @@ impl Fixture {
         }
     }
 
+    /// The system calls of these names that a call makes, by strace. Needs strace; `cargo xtask test` installs it.
+    pub(crate) fn traced(&self, names: &str, args: &[&str], stdin: &str) -> Vec<String> {
+        let trace = self.path("tmp/trace");
+        let mut child = Command::new("strace")
+            .args(["-f", "-qq", "-e", &format!("trace={names}"), "-o"])
+            .arg(&trace)
+            .arg(env!("CARGO_BIN_EXE_mdevkit-hook"))
+            .args(args)
+            .env_remove("LD_LIBRARY_PATH")
+            .env("MDEVKIT_ROOT", self.mount.root())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("strace is installed (apt-get install strace)");
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        assert!(child.wait().unwrap().success());
+        let trace = std::fs::read_to_string(trace).unwrap();
+        trace.lines().map(str::to_owned).collect()
+    }
+
     pub(crate) fn prepare(&self, name: &str, xml: &str) -> Answer {
         self.call(&[name, "prepare", "begin", "-"], xml.as_bytes())
     }

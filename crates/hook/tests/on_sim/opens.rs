@@ -1,30 +1,12 @@
 //! How many files one `prepare` opens: while it runs, libvirt answers nobody about the domain.
 
 use crate::common::{Fixture, domain};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
-/// The files that the hook opens (a path that is not there is none), by strace. Needs strace; `cargo xtask test` installs it.
+/// The files that a call opens; a path that is not there is none.
 fn opened(fixture: &Fixture, args: &[&str], stdin: &str) -> Vec<String> {
-    let trace = fixture.path("tmp/trace");
-    let mut child = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"])
-        .arg(&trace)
-        .arg(env!("CARGO_BIN_EXE_mdevkit-hook"))
-        .args(args)
-        .env_remove("LD_LIBRARY_PATH")
-        .env("MDEVKIT_ROOT", fixture.path(""))
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("strace is installed (apt-get install strace)");
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    assert!(child.wait().unwrap().success());
-    std::fs::read_to_string(trace)
-        .unwrap()
-        .lines()
-        .filter(|line| line.contains("open") && !line.contains(" = -1 "))
-        .map(str::to_owned)
-        .collect()
+    let mut calls = fixture.traced("open,openat,openat2", args, stdin);
+    calls.retain(|line| line.contains("open") && !line.contains(" = -1 "));
+    calls
 }
 
 #[test]
