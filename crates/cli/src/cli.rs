@@ -87,7 +87,8 @@ impl Cli {
         let root = if self.root == std::path::Path::new("/") {
             Root::system()
         } else if self.root.is_dir() {
-            Root::at(self.root)
+            // The child that removes has another working directory.
+            Root::at(std::path::absolute(&self.root).unwrap_or(self.root))
         } else {
             let message = format!("--root {}: there is no such directory", self.root.display());
             return Err(Failure::new(Code::Usage, message));

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The journal's native protocol: `systemd-journald.service(8)`.
@@ -36,7 +37,13 @@ impl Log {
                 let fields =
                     format!("SYSLOG_IDENTIFIER=mdevkit-hook\nMDEVKIT_DOMAIN={domain}\nMDEVKIT_OPERATION={operation}\n");
                 log::set_max_level(level);
-                log::set_boxed_logger(Box::new(Journal { socket, level, fields })).is_ok()
+                log::set_boxed_logger(Box::new(Journal {
+                    socket,
+                    stalled: AtomicBool::new(false),
+                    level,
+                    fields,
+                }))
+                .is_ok()
             }
             None => self.start_file(level, &self.root.path(&config.log.file), domain, operation),
         };
@@ -75,6 +82,8 @@ fn connect(path: &Path) -> Option<UnixDatagram> {
 /// The journal as a logger: one datagram a line, with the domain and the operation as fields of their own.
 struct Journal {
     socket: UnixDatagram,
+    /// It did not take a line in time: a guest's start does not wait for it a second time.
+    stalled: AtomicBool,
     level: LevelFilter,
     fields: String,
 }
@@ -85,7 +94,7 @@ impl log::Log for Journal {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        if !self.enabled(record.metadata()) || self.stalled.load(Ordering::Relaxed) {
             return;
         }
         let priority = match record.level() {
@@ -96,7 +105,9 @@ impl log::Log for Journal {
         };
         let message = one_line(&record.args().to_string());
         let datagram = format!("PRIORITY={priority}\n{}MESSAGE={message}\n", self.fields);
-        let _ = self.socket.send(datagram.as_bytes());
+        if self.socket.send(datagram.as_bytes()).is_err() {
+            self.stalled.store(true, Ordering::Relaxed);
+        }
     }
 
     fn flush(&self) {}

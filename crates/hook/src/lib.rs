@@ -30,6 +30,11 @@ use std::io::Read;
 /// that it cannot be mistaken for a call of libvirt's, which always has four.
 const REAP: &str = "__reap";
 
+/// A root that means the same in every working directory: the child that removes has another one.
+fn at(root: OsString) -> Root {
+    Root::at(std::path::absolute(&root).unwrap_or_else(|_| root.into()))
+}
+
 /// Answers one call.
 ///
 /// `args` are all of argv, the program's name first. `root` is the value of `MDEVKIT_ROOT`, the only variable that is
@@ -52,7 +57,7 @@ pub fn run(args: Vec<OsString>, stdin: impl Read, root: Option<OsString>) -> Out
         Err(error) => return Outcome::failed(mdevkit_core::Code::Usage, &error.to_string()),
     };
     let simulated = root.is_some();
-    let host = Host::new(root.map_or_else(Root::system, Root::at)).with_reaper(Reaper {
+    let host = Host::new(root.map_or_else(Root::system, at)).with_reaper(Reaper {
         program: "/proc/self/exe".into(),
         args: vec![REAP.into()],
     });

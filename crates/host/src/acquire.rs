@@ -49,6 +49,9 @@ pub enum How {
     Foreign,
 }
 
+/// The most that is kept of a domain's name, in characters.
+const NAME: usize = 255;
+
 /// How often another parent is tried for one device, before it is given up.
 const TRIES: usize = 64;
 
@@ -99,10 +102,16 @@ pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> 
         });
     if outcome.is_err() {
         acquire.undo(&made);
-        // No `release` will find anything of this start, so nobody else would tidy up.
-        if let Some(lock) = lock {
-            lock.dissolve();
-        }
+    }
+    // A `release` that finds nothing of this start would not tidy up.
+    let owns_nothing = match &outcome {
+        Err(_) => true,
+        Ok(acquired) => acquired.iter().all(|device| device.how == How::Foreign),
+    };
+    if let Some(lock) = lock
+        && owns_nothing
+    {
+        lock.dissolve();
     }
     outcome
 }
@@ -134,11 +143,7 @@ impl Acquire<'_> {
         let mut inventory = self.host.inventory();
         // All of them are planned before the first is made, so that a refusal costs nothing.
         while let Some((want, _)) = missing.split_first() {
-            if self.run.is_over() {
-                return Err(HostError::OutOfTime {
-                    limit_ms: self.limits.run.as_millis(),
-                });
-            }
+            self.in_time()?;
             let placement = self.place(&missing, &mut inventory)?;
             made.push(want.uuid);
             self.finish(want, &placement)?;
@@ -187,10 +192,8 @@ impl Acquire<'_> {
                 }
                 Encounter::Adopt => {
                     self.idle(want.uuid)?;
-                    // A start that was cut off before it said `created` may not have come to the parameters.
-                    if record.is_some_and(|record| record.state == State::Intent)
-                        && let Some(params) = &want.params
-                    {
+                    // The start that made it may not have come to the parameters, or had others.
+                    if let Some(params) = &want.params {
                         self.bus.write_params(want.uuid, params)?;
                     }
                     self.ready(want.uuid)?;
@@ -220,7 +223,9 @@ impl Acquire<'_> {
                     self.remove(want.uuid)?;
                 }
                 // A removal was cut off after its write: the device is gone, and only the record is left.
-                Encounter::Wait if !exists => removal::forget(self.state, want.uuid, self.lock_deadline())?,
+                Encounter::Wait if !exists => {
+                    removal::forget(&self.bus, self.state, want.uuid, self.lock_deadline())?;
+                }
                 // An earlier removal was not finished. Under the domain's lock nobody else goes on with it.
                 Encounter::Wait if releasing => match self.remove(want.uuid)? {
                     Removal::Removed | Removal::AlreadyGone => {}
@@ -279,9 +284,32 @@ impl Acquire<'_> {
 
     /// Creates the first of the wants: the plan's choice, or the next one while others win the races.
     fn place(&self, wants: &[Want], inventory: &mut Inventory) -> Result<Placement, HostError> {
+        let mut stuck = None;
         for _ in 0..TRIES {
-            let choice = first(look::decide(&self.bus, wants, inventory)?)?;
-            let _lock = self.state.parent_lock(&choice.parent, self.lock_deadline())?;
+            self.in_time()?;
+            let choice = match first(look::decide(&self.bus, wants, inventory)?) {
+                Ok(choice) => choice,
+                // That a lock was not to be had says more than what is left without its parent.
+                Err(error) => return Err(stuck.unwrap_or(error)),
+            };
+            // Half of it, so that a GPU that is stuck leaves time for another one.
+            let lock = self
+                .state
+                .parent_lock(&choice.parent, self.run.sooner(self.limits.lock / 2));
+            let _lock = match lock {
+                Ok(lock) => lock,
+                Err(error @ HostError::Lock { .. }) => {
+                    log::warn!("{error}; trying the next");
+                    refused(inventory, &choice, error.to_string());
+                    stuck = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if self.bus.device(choice.uuid)?.is_some() {
+                // Somebody made it since we looked: it must not get a record that says it is ours.
+                return Err(HostError::Exists { uuid: choice.uuid });
+            }
             let need = Need::Available(choice.parent.clone(), choice.type_id.clone());
             look::read(&self.bus, &need, inventory)?;
             if first(look::decide(&self.bus, wants, inventory)?)?.parent != choice.parent {
@@ -299,13 +327,15 @@ impl Acquire<'_> {
                         return Err(error.into());
                     }
                     log::info!("{} on {}: {error}; trying the next", choice.type_id, choice.parent);
-                    refused(inventory, &choice, &error);
+                    let why = match error {
+                        CreateError::Full { .. } => "it is full".to_owned(),
+                        other => other.to_string(),
+                    };
+                    refused(inventory, &choice, why);
                 }
             }
         }
-        Err(HostError::OutOfTime {
-            limit_ms: self.limits.run.as_millis(),
-        })
+        Err(self.out_of_time())
     }
 
     fn intend(&self, choice: &Placement) -> Result<(), HostError> {
@@ -319,7 +349,8 @@ impl Acquire<'_> {
                 By::Person => Owner::Manual,
                 By::Domain(Start { domain, name, daemon }) => Owner::Domain {
                     uuid: *domain,
-                    name: name.clone(),
+                    // For messages only, and argv may be 128 KiB long.
+                    name: name.chars().take(NAME).collect(),
                     slot: choice.slot,
                     daemon: *daemon,
                 },
@@ -372,10 +403,12 @@ impl Acquire<'_> {
     /// Devices that an earlier start of this domain left behind, and that nothing wants now.
     fn drop_leftovers(&self, start: &Start, wants: &[Want]) -> Result<(), HostError> {
         let ledger = self.state.ledger(self.lock_deadline())?;
+        // Once for all of them: what is held stays for reconcile.
+        let deadline = self.run.sooner(self.limits.removal);
         for record in ledger.of_domain(start.domain) {
             if !wants.iter().any(|want| want.uuid == record.uuid) {
                 log::info!("device {} was left by an earlier start", record.uuid);
-                if let Err(error) = self.remove(record.uuid) {
+                if let Err(error) = self.remove_by(record.uuid, deadline) {
                     log::warn!("device {} stays for now: {error}", record.uuid);
                 }
             }
@@ -417,6 +450,20 @@ impl Acquire<'_> {
         }
     }
 
+    fn in_time(&self) -> Result<(), HostError> {
+        if self.run.is_over() {
+            Err(self.out_of_time())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn out_of_time(&self) -> HostError {
+        HostError::OutOfTime {
+            limit_ms: self.limits.run.as_millis(),
+        }
+    }
+
     fn lock_deadline(&self) -> Deadline {
         self.run.sooner(self.limits.lock)
     }
@@ -434,11 +481,7 @@ fn first(decision: Decision) -> Result<Placement, HostError> {
 }
 
 /// Remembers that a parent would not, so that the next plan leaves it out.
-fn refused(inventory: &mut Inventory, choice: &Placement, error: &CreateError) {
-    let why = match error {
-        CreateError::Full { .. } => "it is full".to_owned(),
-        other => other.to_string(),
-    };
+fn refused(inventory: &mut Inventory, choice: &Placement, why: String) {
     inventory.residents = Known::NotYet;
     if let Some(offer) = inventory
         .parent_mut(&choice.parent)

@@ -43,6 +43,12 @@ pub enum HostError {
         /// The device.
         uuid: Uuid,
     },
+    /// The device came to be while it was planned.
+    #[error("device {uuid} exists already, and was not made by mdevkit (see: mdevkit devices)")]
+    Exists {
+        /// The device.
+        uuid: Uuid,
+    },
     /// There is no such device.
     #[error("there is no device {uuid} (see: mdevkit devices)")]
     NoDevice {
@@ -161,7 +167,7 @@ pub enum HostError {
         uid: u32,
     },
     /// The daemon that called `prepare` is gone: nobody would ever call `release`.
-    #[error("the libvirt daemon that asked for the devices is gone; they were removed again")]
+    #[error("the libvirt daemon that asked for the devices is gone; they are given back")]
     DaemonGone,
     /// The time for all of it is over.
     #[error("not done within {limit_ms} ms")]
@@ -177,7 +183,7 @@ impl HostError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::Owned { .. } | Self::Step(_) => Code::Owned,
-            Self::ForeignType { .. } | Self::Foreign { .. } => Code::Foreign,
+            Self::ForeignType { .. } | Self::Foreign { .. } | Self::Exists { .. } => Code::Foreign,
             Self::InUse { .. } | Self::Unsettled { .. } | Self::Unfinished { .. } => Code::Busy,
             Self::Lock { .. } => Code::Lock,
             Self::State { .. } | Self::Untrusted { .. } | Self::Ledger { .. } => Code::Ledger,
@@ -203,6 +209,7 @@ impl HostError {
             | Self::Step(_)
             | Self::ForeignType { .. }
             | Self::Foreign { .. }
+            | Self::Exists { .. }
             | Self::NoDevice { .. }
             | Self::InUse { .. }
             | Self::Unsettled { .. }

@@ -58,20 +58,20 @@ impl StateDir<'_> {
     }
 
     fn change_locked<T>(&self, change: impl FnOnce(&mut Ledger) -> Result<T, HostError>) -> Result<T, HostError> {
-        let (before, mut ledger) = match self.read() {
-            Ok(ledger) => (Some(ledger.clone()), ledger),
+        let before = match self.read() {
             Err(HostError::Ledger {
                 source: FormatError::Damaged { why },
                 ..
-            }) => (None, self.rebuild(&why)?),
-            Err(error) => return Err(error),
-        };
+            }) => self.rebuild(&why),
+            read => read,
+        }?;
+        let mut ledger = before.clone();
         let forgotten = ledger.forget_other_boots(&self.boot()?);
         if forgotten > 0 {
             log::info!("forgot {forgotten} records of another boot");
         }
         let answer = change(&mut ledger)?;
-        if before.as_ref() != Some(&ledger) {
+        if before != ledger {
             self.write(ledger)?;
         }
         Ok(answer)
@@ -132,24 +132,38 @@ impl StateDir<'_> {
             .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
             .open(&new)
             .map_err(failed("write", &new))?;
+        let text = ledger.write();
+        if text.len() as u64 > LONGEST {
+            let source = io::Error::other(format!("it would have more than {LONGEST} bytes"));
+            return Err(failed("write", &new)(source));
+        }
         // No fsync: the directory is on a tmpfs, and a host that crashed has no devices left.
-        file.write_all(ledger.write().as_bytes())
-            .map_err(failed("write", &new))?;
+        file.write_all(text.as_bytes()).map_err(failed("write", &new))?;
         std::fs::rename(&new, &path).map_err(failed("replace", &path))?;
         self.remembered.last.replace(Some((file, ledger)));
         Ok(())
     }
 
-    /// Sets a damaged ledger aside and proves what can be proven. Called under the ledger's lock.
+    /// Proves what can be proven in place of a damaged ledger, which is kept beside it. Called under the ledger's lock.
+    ///
+    /// The damaged one stays in place until the new one is written, so that a failure on the way loses nothing.
     fn rebuild(&self, why: &str) -> Result<Ledger, HostError> {
-        let path = self.ledger_path();
-        let aside = self.dir.join(format!("ledger.json.damaged-{}", clock::now()));
-        std::fs::rename(&path, &aside).map_err(|source| HostError::State {
-            doing: "set aside",
-            path,
-            source,
-        })?;
         let ledger = rebuild::rebuild(self.root, self.boot()?)?;
+        let (path, aside) = (
+            self.ledger_path(),
+            self.dir.join(format!("ledger.json.damaged-{}", clock::now())),
+        );
+        match std::fs::hard_link(&path, &aside) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+                return Err(HostError::State {
+                    doing: "set aside",
+                    path,
+                    source,
+                });
+            }
+            _ => {}
+        }
+        self.write(ledger.clone())?;
         log::error!(
             "the ledger was damaged ({why}); it is kept as {}, and {} records were proven anew",
             aside.display(),

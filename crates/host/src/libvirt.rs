@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-/// Status files: `qemuDomainObjBeginJob` and friends save one for each running domain, and the next daemon reads them.
+/// Status files: `qemuDomainSaveStatus` writes one for each running domain, and the next daemon reads them.
 const RUNNING: &str = "run/libvirt/qemu";
 /// Domain definitions.
 const DEFINED: &str = "etc/libvirt/qemu";

@@ -22,7 +22,7 @@ pub(crate) fn rebuild(root: &Root, boot_id: BootId) -> Result<Ledger, HostError>
     domains.extend(libvirt::defined(root)?);
     let since = clock::now();
     for (uuid, (domain, slot)) in candidates(&domains) {
-        if !devices.contains(&uuid) {
+        if !devices.contains(&uuid) || mdevctl_has(root, uuid)? {
             continue;
         }
         let Some(device) = bus.device(uuid)? else { continue };
@@ -47,6 +47,27 @@ pub(crate) fn rebuild(root: &Root, boot_id: BootId) -> Result<Ledger, HostError>
         ledger.apply(uuid, Event::Created { since })?;
     }
     Ok(ledger)
+}
+
+/// Whether mdevctl keeps a definition of that device: then it made it, and a domain of ours only used it.
+fn mdevctl_has(root: &Root, uuid: Uuid) -> Result<bool, HostError> {
+    let dir = root.path("etc/mdevctl.d");
+    let failed = |source| HostError::State {
+        doing: "read",
+        path: dir.clone(),
+        source,
+    };
+    let parents = match std::fs::read_dir(&dir) {
+        Ok(parents) => parents,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    for parent in parents {
+        if parent.map_err(failed)?.path().join(uuid.to_string()).exists() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The devices that these domains would have.

@@ -5,7 +5,7 @@
 
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
-use crate::{Deadline, Host, HostError, Limits, clock, libvirt, process};
+use crate::{Config, Deadline, Host, HostError, Limits, clock, libvirt, process};
 use mdevkit_core::ledger::{Action, Event, Ledger, Owner, Record, Sighting, reconcile};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct ReconcileOptions {
     pub dry_run: bool,
     /// How long a record without proof is left alone (seconds); the configuration's when none.
     pub grace_s: Option<u64>,
-    /// How long to wait for one lock (ms).
+    /// How long to wait for locks and held devices in all (ms).
     pub wait_ms: u64,
 }
 
@@ -48,10 +48,11 @@ impl Host {
     /// The ledger, sysfs or libvirt's status files cannot be read: nothing is done then.
     pub fn reconcile(&self, options: &ReconcileOptions) -> Result<Vec<Outcome>, HostError> {
         let state = self.state();
+        let deadline = Deadline::after(Duration::from_millis(options.wait_ms));
         let ledger = match options.dry_run {
-            true => state.ledger(wait(options))?,
+            true => state.ledger(deadline)?,
             // Under the lock, so that a damaged ledger is rebuilt and other boots' records are dropped for good.
-            false => state.change(wait(options), |ledger| Ok(ledger.clone()))?,
+            false => state.change(deadline, |ledger| Ok(ledger.clone()))?,
         };
         if ledger.records().next().is_none() {
             return Ok(Vec::new());
@@ -63,7 +64,7 @@ impl Host {
                 let record = ledger.record(action.uuid())?.clone();
                 let done = match (&action, options.dry_run) {
                     (Action::Keep { .. }, _) | (_, true) => Ok(()),
-                    (_, false) => self.settle(&state, &record, options),
+                    (_, false) => self.settle(&state, &record, options, deadline),
                 };
                 Some(Outcome { record, action, done })
             })
@@ -71,15 +72,36 @@ impl Host {
     }
 
     /// Carries out one decision, after taking it again under the lock.
-    fn settle(&self, state: &StateDir<'_>, record: &Record, options: &ReconcileOptions) -> Result<(), String> {
+    fn settle(
+        &self,
+        state: &StateDir<'_>,
+        record: &Record,
+        options: &ReconcileOptions,
+        deadline: Deadline,
+    ) -> Result<(), String> {
         let text = |error: HostError| error.to_string();
         // What a person makes has no domain: it is made under its parent's lock.
-        let _lock = match &record.owner {
-            Owner::Domain { uuid, .. } => state.domain_lock(*uuid, wait(options)),
-            _ => state.parent_lock(&record.parent, wait(options)),
+        let lock = match &record.owner {
+            Owner::Domain { uuid, .. } => state.domain_lock(*uuid, deadline),
+            _ => state.parent_lock(&record.parent, deadline),
         }
         .map_err(text)?;
-        let ledger = state.ledger(wait(options)).map_err(text)?;
+        let settled = self.settle_locked(state, record, options, deadline);
+        if record.owner.domain().is_some() {
+            lock.dissolve();
+        }
+        settled
+    }
+
+    fn settle_locked(
+        &self,
+        state: &StateDir<'_>,
+        record: &Record,
+        options: &ReconcileOptions,
+        deadline: Deadline,
+    ) -> Result<(), String> {
+        let text = |error: HostError| error.to_string();
+        let ledger = state.ledger(deadline).map_err(text)?;
         if ledger.record(record.uuid).is_none() {
             return Ok(());
         }
@@ -92,11 +114,11 @@ impl Host {
             Some(Action::Forget { uuid, why }) => {
                 log::info!("forgot {uuid}: {why}");
                 state
-                    .change(wait(options), |ledger| Ok(ledger.apply(uuid, Event::Gone)?))
+                    .change(deadline, |ledger| Ok(ledger.apply(uuid, Event::Gone)?))
                     .map_err(text)
             }
             Some(Action::Remove { uuid, by, why }) => {
-                let deadline = Deadline::after(Limits::default().removal);
+                let deadline = deadline.sooner(Limits::default().removal);
                 match removal::remove(self, state, uuid, by, deadline).map_err(text)? {
                     Removal::Removed | Removal::AlreadyGone => {
                         log::info!("collected {uuid}: {why}");
@@ -114,10 +136,14 @@ impl Host {
         ledger: &Ledger,
         options: &ReconcileOptions,
     ) -> Result<Sighting, HostError> {
-        let grace = match options.grace_s {
-            Some(grace) => grace,
-            None => self.config()?.limits.grace.as_secs(),
+        // A wrong configuration must not keep what a crash left.
+        let configured = || {
+            self.config().unwrap_or_else(|error| {
+                log::error!("{error}; going on with the defaults");
+                Config::default()
+            })
         };
+        let grace = options.grace_s.unwrap_or_else(|| configured().limits.grace.as_secs());
         let daemons = ledger.records().filter_map(|record| record.owner.daemon());
         // Daemons first, status files after: a guest that comes up in between is then seen by one of the two.
         let daemons = daemons.map(|daemon| (daemon, process::life(&daemon))).collect();
@@ -130,8 +156,4 @@ impl Host {
             devices: self.bus().devices()?.into_iter().collect(),
         })
     }
-}
-
-fn wait(options: &ReconcileOptions) -> Deadline {
-    Deadline::after(Duration::from_millis(options.wait_ms))
 }

@@ -18,7 +18,7 @@ use crate::{Deadline, Host, HostError, InUse, Limits, Root};
 use mdevkit_core::Uuid;
 use mdevkit_core::ledger::{Actor, Event, State};
 use mdevkit_sysfs::in_use;
-use mdevkit_sysfs::mdev::{Bus, RemoveError};
+use mdevkit_sysfs::mdev::{Bus, RemoveError, Remover};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -33,6 +33,9 @@ pub struct Reaper {
     /// What tells it to call [`reap`].
     pub args: Vec<OsString>,
 }
+
+/// What a step may take that would be over before it began.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// What became of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +60,21 @@ pub(crate) fn remove(
     deadline: Deadline,
 ) -> Result<Removal, HostError> {
     let bus = host.bus();
-    let lock_deadline = || Deadline::after(Limits::default().lock);
-    state.change(lock_deadline(), |ledger| match ledger.record(uuid) {
-        None => Ok(()),
-        Some(_) => Ok(ledger.apply(
-            uuid,
-            Event::Release {
-                by,
-                since: crate::clock::now(),
-            },
-        )?),
+    // The ledger's lock is held for microseconds; a run that is out of time waits for it for a moment all the same.
+    let lock_deadline = deadline.max(Deadline::after(MOMENT));
+    let ours = state.change(lock_deadline, |ledger| match ledger.record(uuid) {
+        None => Ok(false),
+        Some(_) => {
+            let since = crate::clock::now();
+            ledger.apply(uuid, Event::Release { by, since })?;
+            Ok(true)
+        }
     })?;
+    if !ours {
+        return Ok(Removal::AlreadyGone);
+    }
     if bus.device(uuid)?.is_none() {
-        forget(state, uuid, lock_deadline())?;
+        forget(&bus, state, uuid, lock_deadline)?;
         return Ok(Removal::AlreadyGone);
     }
     if let Some(by) = held(host.root(), &bus, uuid, deadline)? {
@@ -121,7 +126,7 @@ fn run(reaper: &Reaper, root: &Root, uuid: Uuid, deadline: Deadline) -> Result<R
         .spawn()
         .map_err(failed)?;
     // Even a run that is out of time gives the child a moment: a removal takes less than a millisecond as a rule.
-    let deadline = deadline.max(Deadline::after(Duration::from_millis(200)));
+    let deadline = deadline.max(Deadline::after(MOMENT));
     let mut backoff = Backoff::new(Duration::from_micros(300), Duration::from_millis(20));
     loop {
         match child.try_wait().map_err(failed)? {
@@ -149,6 +154,9 @@ pub fn reap(root: &Root, uuid: Uuid) -> Result<(), HostError> {
     let bus = Bus::new(root);
     let state = StateDir::new(root);
     let lock_deadline = || Deadline::after(Limits::default().lock);
+    // Opened first, allowed second: a child that comes late has the old device open, and a new one of the same UUID is
+    // out of its reach.
+    let remover = bus.open_remove(uuid)?;
     let ledger = state.ledger(lock_deadline())?;
     match ledger.record(uuid) {
         Some(record) if record.state == State::Releasing => {}
@@ -160,23 +168,25 @@ pub fn reap(root: &Root, uuid: Uuid) -> Result<(), HostError> {
         }
         None => return Err(HostError::Foreign { uuid }),
     }
-    match bus.remove(uuid) {
-        Ok(_) => {}
-        Err(RemoveError::Busy { .. }) if bus.device(uuid)?.is_none() => {}
-        Err(error) => {
+    match remover.map(Remover::remove) {
+        None | Some(Ok(_)) => {}
+        Some(Err(RemoveError::Busy { .. })) if bus.device(uuid)?.is_none() => {}
+        Some(Err(error)) => {
             log::warn!("{error}");
             return Err(error.into());
         }
     }
     log::info!("removed {uuid}");
-    forget(&state, uuid, lock_deadline())
+    forget(&bus, &state, uuid, lock_deadline())
 }
 
 /// Forgets a device that is gone, if its record still says `releasing`: the next start of its domain may have
-/// written a new intent meanwhile.
-pub(crate) fn forget(state: &StateDir<'_>, uuid: Uuid, deadline: Deadline) -> Result<(), HostError> {
+/// written a new intent meanwhile, or have come as far as a new device.
+pub(crate) fn forget(bus: &Bus<'_>, state: &StateDir<'_>, uuid: Uuid, deadline: Deadline) -> Result<(), HostError> {
     state.change(deadline, |ledger| match ledger.record(uuid) {
-        Some(record) if record.state == State::Releasing => Ok(ledger.apply(uuid, Event::Gone)?),
+        Some(record) if record.state == State::Releasing && bus.device(uuid)?.is_none() => {
+            Ok(ledger.apply(uuid, Event::Gone)?)
+        }
         _ => Ok(()),
     })
 }

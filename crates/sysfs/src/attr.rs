@@ -8,7 +8,7 @@
 use crate::SysfsError;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -61,8 +61,17 @@ pub fn read_text(path: &Path) -> Result<Option<String>, SysfsError> {
 /// # Errors
 /// What `open(2)` or `write(2)` answered, unchanged; a write that took less than all of it is [`io::ErrorKind::WriteZero`].
 pub fn write_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_to(open_for_write(path)?, bytes)
+}
+
+/// Opens a file that exists for one write.
+pub(crate) fn open_for_write(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
+    OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)
+}
+
+/// The one write.
+pub(crate) fn write_to(mut file: File, bytes: &[u8]) -> io::Result<()> {
     if file.write(bytes)? == bytes.len() {
         return Ok(());
     }

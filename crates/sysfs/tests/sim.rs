@@ -281,3 +281,18 @@ fn gpus_have_a_numa_node_and_come_first() {
         Some(4096)
     );
 }
+
+/// A process that opened `remove` and was held up must not remove the device that came after.
+#[test]
+fn an_open_remove_is_of_that_very_device() {
+    let lab = Lab::new(&["mtty"]);
+    let bus = lab.bus();
+    let (parent, type_id) = names("mtty", "mtty-1");
+    bus.create(&parent, &type_id, uuid(1)).unwrap();
+    let late = bus.open_remove(uuid(1)).unwrap().unwrap();
+    bus.remove(uuid(1)).unwrap();
+    bus.create(&parent, &type_id, uuid(1)).unwrap();
+    assert!(matches!(late.remove(), Err(RemoveError::Busy { .. })));
+    assert!(bus.device(uuid(1)).unwrap().is_some(), "the second one is untouched");
+    assert!(bus.open_remove(uuid(2)).unwrap().is_none());
+}

@@ -61,6 +61,7 @@ mod refresh;
 mod scan;
 mod text;
 mod uuid;
+mod whose;
 mod write;
 
 pub use complete::complete;
@@ -70,6 +71,7 @@ pub use eject::{Eject, eject};
 pub use error::{Limits, XmlError, XmlErrorKind};
 pub use inject::{Injection, NewDevice, inject};
 pub use refresh::refresh;
+pub use whose::domain_uuid;
 
 use map::Map;
 use mdevkit_core::{Domain, Hostdev, HostdevKind, RequestSet};

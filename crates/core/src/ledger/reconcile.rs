@@ -1,7 +1,8 @@
 //! After a crash: which records have no future, and what is to be done about them.
 //!
 //! libvirt calls `release` as long as the daemon that called `prepare` lives. So a device is collected when that
-//! daemon is gone **and** no status file names its domain; time counts only where the daemon cannot be seen.
+//! daemon is gone **and** no status file names its domain. Where the daemon lives or cannot be seen, time decides: from
+//! `prepare` to the first status file it takes libvirt seconds, and a `release` that failed does not come again.
 //!
 //! Invariant: only what is in the ledger is ever acted upon; a foreign device has no record, so there is no action
 //! that names it.
@@ -96,6 +97,10 @@ pub fn reconcile(ledger: &Ledger, seen: &Sighting) -> Vec<Action> {
     ledger.records().map(|record| judge(record, seen)).collect()
 }
 
+/// How long a device is left to a daemon that lives, whatever the time of grace is (seconds): a guest may just be
+/// starting.
+const PATIENCE: u64 = 600;
+
 fn judge(record: &Record, seen: &Sighting) -> Action {
     let uuid = record.uuid;
     let keep = |why| Action::Keep { uuid, why };
@@ -127,7 +132,11 @@ fn judge(record: &Record, seen: &Sighting) -> Action {
         return keep("its domain runs");
     }
     match daemon.map(|daemon| seen.daemons.get(&daemon).copied().unwrap_or(Life::Unseen)) {
-        Some(Life::Alive) => keep("the daemon that started its domain lives"),
+        // Its `release` came and failed, or was lost: nobody starts for so long without a status file.
+        Some(Life::Alive) if seen.now.saturating_sub(record.since) >= seen.grace.max(PATIENCE) => {
+            remove("its domain does not run, although its daemon lives, and the time of grace is over")
+        }
+        Some(Life::Alive) => keep("the daemon that started its domain lives, and the time of grace runs"),
         Some(Life::Gone) => remove("its domain does not run, and the daemon that started it is gone"),
         Some(Life::Unseen) | None if seen.now.saturating_sub(record.since) >= seen.grace => {
             remove("its domain does not run, and the time of grace is over")

@@ -102,6 +102,33 @@ fn law_4_release_removes_what_the_ledger_says_and_twice_is_once() {
     assert!(fixture.devices().is_empty());
 }
 
+/// A tenant may write into the live metadata what no request may say, and the device must come back all the same.
+#[test]
+fn law_4_release_does_not_read_what_a_tenant_wrote() {
+    let fixture = Fixture::new(&["mtty"]);
+    let xml = domain(1, &["mtty-1"]);
+    for (from, to) in [
+        ("type=\"mtty-1\"", "type=\"mtty-1\" colour=\"blue\""),
+        ("slot=\"0\"", "slot=\"x\""),
+        ("ua-mdevkit-0", "ua-mdevkit-0' odd='"),
+    ] {
+        fixture.prepare("d1", &xml).done();
+        assert_eq!(fixture.devices().len(), 1);
+        let changed = xml.replace(from, to);
+        assert_ne!(changed, xml);
+        fixture.release("d1", &changed).done();
+        assert!(fixture.devices().is_empty(), "{to}");
+    }
+}
+
+#[test]
+fn a_name_of_any_length_fits_in_the_ledger() {
+    let fixture = Fixture::new(&["mtty"]);
+    let name = "\"".repeat(100_000);
+    fixture.prepare(&name, &domain(1, &["mtty-1", "mtty-1"])).done();
+    assert!(fixture.ledger().len() < 4096, "{}", fixture.ledger().len());
+}
+
 #[test]
 fn law_4_release_leaves_a_device_that_a_guest_holds_and_says_so() {
     let fixture = Fixture::new(&["mtty"]);

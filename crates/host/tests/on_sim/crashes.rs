@@ -272,3 +272,69 @@ fn a_start_that_was_cut_off_before_the_parameters_is_completed() {
     let path = fixture.path(&format!("sys/bus/mdev/devices/{}/nvidia/vgpu_params", device(1, 0)));
     assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "disable_vnc=1");
 }
+
+#[test]
+fn a_rebuild_that_fails_loses_nothing() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1"]).unwrap();
+    fixture.status_file(1);
+    fixture.put("run/mdevkit/ledger.json", "{");
+    std::fs::create_dir_all(fixture.path("etc/libvirt/qemu/odd.xml")).unwrap();
+    assert!(fixture.host.owns(domain_uuid(1)).is_err());
+    std::fs::remove_dir(fixture.path("etc/libvirt/qemu/odd.xml")).unwrap();
+    assert!(fixture.host.owns(domain_uuid(1)).unwrap(), "proven once it can be");
+}
+
+#[test]
+fn what_mdevctl_made_is_not_proven_to_be_ours() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.foreign("mtty", "mtty-1", device(1, 0));
+    fixture.put(&format!("etc/mdevctl.d/mtty/{}", device(1, 0)), "{}");
+    fixture.status_file(1);
+    assert_eq!(fixture.start(1, &["mtty-1"]).unwrap()[0].how, How::Foreign);
+    fixture.put("run/mdevkit/ledger.json", "{");
+    assert!(fixture.end(1).is_empty());
+    assert_eq!(fixture.devices().len(), 1);
+}
+
+#[test]
+fn a_device_that_somebody_makes_meanwhile_gets_no_record() {
+    let fixture = Fixture::new(&["mtty"]);
+    let ask = mdevkit_host::ManualAsk {
+        spec: "mtty-1".parse().unwrap(),
+        parent: None,
+        policy: mdevkit_core::Policy::DepthFirst,
+        uuid: device(5, 0),
+        params: None,
+    };
+    fixture.foreign("mtty", "mtty-1", device(5, 0));
+    assert_eq!(fixture.host.create(&ask).unwrap_err().code(), Code::Foreign);
+    assert!(!fixture.ledger().contains(&device(5, 0).to_string()));
+}
+
+#[test]
+fn a_gpu_whose_lock_is_stuck_does_not_hold_up_the_others() {
+    let fixture = Fixture::new(&["v100dx:2"]);
+    fixture.start(9, &["nvidia-197"]).unwrap();
+    let path = fixture.path("run/mdevkit/parent-0000:06:00.0.lock");
+    let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.lock().unwrap();
+    assert_eq!(
+        fixture.start(1, &["nvidia-197"]).unwrap()[0].parent.as_str(),
+        "0000:07:00.0"
+    );
+
+    let mut pinned = want(2, 0, "nvidia-197");
+    pinned.parent = Some("0000:06:00.0".parse().unwrap());
+    let error = fixture.start_with(2, &[pinned], &quick()).unwrap_err();
+    assert_eq!(error.code(), Code::Lock, "{error}");
+}
+
+#[test]
+fn a_wrong_configuration_does_not_stop_the_collection() {
+    let fixture = Fixture::new(&["mtty"]);
+    crashed(&fixture, 1, Some(dead_daemon()));
+    fixture.put("etc/mdevkit/config.toml", "polcy = 1\n");
+    reconcile(&fixture, None);
+    assert!(fixture.devices().is_empty());
+}

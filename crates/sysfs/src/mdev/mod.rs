@@ -20,7 +20,7 @@ mod remove;
 pub use create::CreateError;
 pub use device::{Device, Readiness};
 pub use params::ParamsError;
-pub use remove::{RemoveError, Removed};
+pub use remove::{RemoveError, Removed, Remover};
 
 use crate::{Root, SysfsError, link};
 use mdevkit_core::{ParentName, Uuid};

@@ -8,6 +8,7 @@ use super::create::errno_text;
 use crate::{SysfsError, attr};
 use mdevkit_core::Uuid;
 use nix::errno::Errno;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -81,13 +82,37 @@ impl Bus<'_> {
     /// # Errors
     /// See [`RemoveError`].
     pub fn remove(&self, uuid: Uuid) -> Result<Removed, RemoveError> {
+        match self.open_remove(uuid)? {
+            Some(remover) => remover.remove(),
+            None => Ok(Removed::AlreadyGone),
+        }
+    }
+
+    /// Opens a device's `remove` without writing to it; `None` when there is no such device. Opens 1.
+    ///
+    /// What is open is this very device: when it goes, and another one of the same UUID comes, the write answers ENODEV
+    /// and touches nothing. So what allows the removal can be looked at after the opening.
+    ///
+    /// # Errors
+    /// See [`RemoveError`].
+    pub fn open_remove(&self, uuid: Uuid) -> Result<Option<Remover<'_>>, RemoveError> {
         let Some(dir) = self.device_dir(uuid)? else {
-            return Ok(Removed::AlreadyGone);
+            return Ok(None);
         };
         let path = self.root.path(dir.join("remove"));
-        let Err(source) = attr::write_once(&path, b"1") else {
-            return Ok(Removed::Now);
-        };
+        match attr::open_for_write(&path) {
+            Ok(file) => Ok(Some(Remover {
+                bus: self,
+                uuid,
+                path,
+                file,
+            })),
+            Err(source) => self.removal_refused(uuid, path, source).map(|_| None),
+        }
+    }
+
+    /// What an errno of `open(2)` or `write(2)` means.
+    fn removal_refused(&self, uuid: Uuid, path: PathBuf, source: io::Error) -> Result<Removed, RemoveError> {
         match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT | Errno::ENODEV) => match self.device_dir(uuid)? {
                 None => Ok(Removed::AlreadyGone),
@@ -102,6 +127,28 @@ impl Bus<'_> {
             Some(Errno::EACCES) => Err(RemoveError::Denied { path }),
             Some(Errno::EROFS) => Err(RemoveError::ReadOnly { path }),
             _ => Err(RemoveError::Write { uuid, path, source }),
+        }
+    }
+}
+
+/// One device's open `remove`.
+#[derive(Debug)]
+pub struct Remover<'b> {
+    bus: &'b Bus<'b>,
+    uuid: Uuid,
+    path: PathBuf,
+    file: File,
+}
+
+impl Remover<'_> {
+    /// Writes to it. **May block without end, and unkillably**: see [`Bus::remove`].
+    ///
+    /// # Errors
+    /// See [`RemoveError`].
+    pub fn remove(self) -> Result<Removed, RemoveError> {
+        match attr::write_to(self.file, b"1") {
+            Ok(()) => Ok(Removed::Now),
+            Err(source) => self.bus.removal_refused(self.uuid, self.path, source),
         }
     }
 }
