@@ -160,7 +160,7 @@ fn licences() -> Result<()> {
 
 /// The programs that the tests need, and the packages they are in; installed when we are root.
 fn packages(args: &Args) -> Result<()> {
-    let mut needed = vec!["strace"];
+    let mut needed = vec!["strace", "mount"];
     let lab = std::fs::read_to_string(sh::root().join("tests/lab/packages")).unwrap_or_default();
     if !args.no_lab {
         needed.extend(lab.split_whitespace());
