@@ -469,13 +469,14 @@ impl Acquire<'_> {
     }
 }
 
-/// The first placement of a plan.
+/// The first placement of a plan; a plan has one for each want, and nobody plans for none.
 fn first(decision: Decision) -> Result<Placement, HostError> {
     match decision {
-        Decision::Plan(plan) => plan.placements.into_iter().next().ok_or(HostError::Proc {
-            path: "/sys/class/mdev_bus".into(),
-            why: "the plan is empty".to_owned(),
-        }),
+        Decision::Plan(plan) => plan
+            .placements
+            .into_iter()
+            .next()
+            .ok_or(HostError::Restless { times: 0 }),
         Decision::Refusal(refusal) => Err(HostError::Refused(refusal)),
     }
 }

@@ -152,6 +152,12 @@ pub enum HostError {
         /// What is wrong; names the line.
         why: String,
     },
+    /// The parents changed each time they were looked at.
+    #[error("the host's parents changed {times} times while they were looked at; try again")]
+    Restless {
+        /// How often.
+        times: usize,
+    },
     /// What `/proc` says cannot be used.
     #[error("{path}: {why}", path = path.display())]
     Proc {
@@ -195,6 +201,7 @@ impl HostError {
             | Self::Params(_)
             | Self::Sysfs(_)
             | Self::Proc { .. }
+            | Self::Restless { .. }
             | Self::NotRoot { .. }
             | Self::DaemonGone
             | Self::OutOfTime { .. } => Code::Host,

@@ -52,10 +52,7 @@ pub(crate) fn decide(bus: &Bus<'_>, wants: &[Want], inventory: &mut Inventory) -
             }
         }
     }
-    Err(HostError::Proc {
-        path: "/sys/class/mdev_bus".into(),
-        why: format!("its contents changed {ROUNDS} times while it was looked at; try again"),
-    })
+    Err(HostError::Restless { times: ROUNDS })
 }
 
 /// Reads one thing into the inventory.
