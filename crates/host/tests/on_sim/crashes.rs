@@ -338,3 +338,39 @@ fn a_wrong_configuration_does_not_stop_the_collection() {
     reconcile(&fixture, None);
     assert!(fixture.devices().is_empty());
 }
+
+#[test]
+fn a_ledger_whose_lock_is_stuck_bounds_a_release_once_and_not_for_each_device() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.start(1, &["mtty-1", "mtty-1", "mtty-1", "mtty-1"]).unwrap();
+    let path = fixture.path("run/mdevkit/ledger.lock");
+    let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.lock().unwrap();
+    let began = std::time::Instant::now();
+    let released = fixture.end(1);
+    assert!(released.iter().all(|device| device.removal.is_err()), "{released:?}");
+    // 200 ms for each of four; with the configured 5 s for each it were 20 s.
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(file);
+    assert_eq!(fixture.end(1).len(), 4);
+    assert!(fixture.devices().is_empty());
+}
+
+#[test]
+fn a_start_that_ends_owning_nothing_leaves_no_lock() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.foreign("mtty", "mtty-1", device(1, 0));
+    assert_eq!(fixture.start(1, &["mtty-1"]).unwrap()[0].how, How::Foreign);
+    crashed(&fixture, 2, Some(dead_daemon()));
+    reconcile(&fixture, None);
+    let names = std::fs::read_dir(fixture.path("run/mdevkit")).unwrap();
+    let locks: Vec<_> = names
+        .map(|name| name.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("domain-"))
+        .collect();
+    assert!(locks.is_empty(), "{locks:?}");
+}
