@@ -71,7 +71,7 @@ impl Host {
             .collect())
     }
 
-    /// Carries out one decision, after taking it again under the lock.
+    /// Carries out one decision under the record's lock.
     fn settle(
         &self,
         state: &StateDir<'_>,
@@ -93,6 +93,7 @@ impl Host {
         settled
     }
 
+    /// Takes the decision again, now that no hook can be at work on the record, and acts on it.
     fn settle_locked(
         &self,
         state: &StateDir<'_>,
