@@ -38,7 +38,7 @@ impl Lock {
                     Ok(()) => break,
                     Err(TryLockError::WouldBlock) => {
                         if !backoff.sleep(deadline) {
-                            let holder = holder(&file);
+                            let holder = holder(&file, &path);
                             return Err(HostError::Lock {
                                 path,
                                 waited_ms: began.elapsed().as_millis(),
@@ -96,24 +96,46 @@ fn open(path: &Path) -> Result<File, HostError> {
         })
 }
 
-/// Who holds a lock, by `/proc/locks`: `process 1234 (mdevkit-hook)`.
-fn holder(file: &File) -> String {
-    let unknown = || "another process".to_owned();
-    let (Ok(metadata), Ok(locks)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
-        return unknown();
-    };
-    let inode = format!(":{}", metadata.ino());
-    let pid = locks.lines().find_map(|line| {
-        // 1: FLOCK  ADVISORY  WRITE 1234 00:19:567 0 EOF
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, pid, place) = (words.next()?, words.nth(2)?, words.next()?);
-        (kind == "FLOCK" && place.ends_with(&inode)).then_some(pid)
+/// Who holds a lock: `process 1234 (mdevkit-hook)`.
+///
+/// `/proc/locks` says which processes hold any; which of them holds this one is in their open files. (The inode
+/// there is of no use alone: on an overlay it is another file system's, and two file systems use the same numbers.)
+fn holder(file: &File, path: &Path) -> String {
+    let found = std::fs::read_to_string("/proc/locks").ok().and_then(|locks| {
+        let mut pids: Vec<&str> = locks.lines().filter_map(flock_of).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids.into_iter().find(|pid| holds(pid, file, path)).map(str::to_owned)
     });
-    let Some(pid) = pid else { return unknown() };
+    let Some(pid) = found else {
+        return "another process".to_owned();
+    };
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim().escape_debug()),
         Err(_) => format!("process {pid}"),
     }
+}
+
+/// The process of a line like `1: FLOCK  ADVISORY  WRITE 1234 00:19:567 0 EOF`.
+fn flock_of(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().skip(1);
+    let (kind, pid) = (words.next()?, words.nth(2)?);
+    (kind == "FLOCK").then_some(pid)
+}
+
+/// Whether one of a process's open files is this one, and locked through that descriptor. Only files of its name are
+/// looked at: a look at any other one might wait for a server that is gone.
+fn holds(pid: &str, file: &File, path: &Path) -> bool {
+    let (Ok(wanted), Ok(descriptors)) = (file.metadata(), std::fs::read_dir(format!("/proc/{pid}/fd"))) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        let link = descriptor.path();
+        std::fs::read_link(&link).is_ok_and(|target| target.file_name() == path.file_name())
+            && std::fs::metadata(&link).is_ok_and(|open| (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()))
+            && std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().display()))
+                .is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:")))
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +153,8 @@ mod tests {
             "{error}"
         );
         drop(held);
-        Lock::take(path, Deadline::after(Duration::ZERO)).unwrap();
+        // Not at once: a child that another test is just starting has a copy of the descriptor until it executes.
+        Lock::take(path, Deadline::after(Duration::from_secs(5))).unwrap();
     }
 
     #[test]
