@@ -144,7 +144,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
     }
     // An id means the same type on every parent, so each name is read once.
     let mut names: BTreeMap<&TypeId, Option<&crate::TypeName>> = BTreeMap::new();
-    let mut unread: BTreeMap<&TypeId, &ParentName> = BTreeMap::new();
+    let mut unread: BTreeMap<&TypeId, Vec<&ParentName>> = BTreeMap::new();
     let mut failed: Vec<(&ParentName, &TypeId, &String)> = Vec::new();
     for parent in inventory.parents() {
         for (id, offer) in parent.offers.get().into_iter().flatten() {
@@ -153,7 +153,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
                     names.insert(id, name.as_ref());
                 }
                 Known::NotYet => {
-                    unread.entry(id).or_insert(&parent.name);
+                    unread.entry(id).or_default().push(&parent.name);
                 }
                 Known::Unreadable(why) => failed.push((&parent.name, id, why)),
             }
@@ -162,10 +162,22 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
     unread.retain(|id, _| !names.contains_key(id));
     failed.retain(|(_, id, _)| !names.contains_key(id));
     if !unread.is_empty() {
-        let needs = unread
-            .into_iter()
-            .map(|(id, parent)| Need::Name(parent.clone(), id.clone()));
-        return Err(Stop::Needs(needs.collect()));
+        let mut needs = Vec::new();
+        for (id, parents) in unread {
+            // Where one could not say it, all others are asked at once: not one more round for each of them.
+            let at_once = if failed.iter().any(|(_, of, _)| *of == id) {
+                parents.len()
+            } else {
+                1
+            };
+            needs.extend(
+                parents
+                    .into_iter()
+                    .take(at_once)
+                    .map(|parent| Need::Name(parent.clone(), id.clone())),
+            );
+        }
+        return Err(Stop::Needs(needs));
     }
     let mut meant = names
         .iter()

@@ -777,6 +777,28 @@ const PARENTS: [&str; 6] = [
     "matrix",
     "0.0.0312",
 ];
+/// A driver that fails on `name` made the planner ask one parent more in each round, until the host gave up.
+#[test]
+fn names_that_cannot_be_read_do_not_cost_a_round_for_each_parent() {
+    let mut truth = host(&[]);
+    for n in 0..64 {
+        let mut parent = Parent::new(parent_name(&format!("0000:{n:02x}:00.0")));
+        parent.offer(
+            id("t-0"),
+            Offer {
+                name: Known::Unreadable("EIO".to_owned()),
+                device_api: Known::Is(DeviceApi::VfioPci),
+                available: Known::Is(1),
+                refused: None,
+            },
+        );
+        truth.add(parent);
+    }
+    let (answer, asked) = drive(&[want(0, "V100DX-1Q")], &truth);
+    assert!(matches!(answer, Answer::Refusal(refusal) if refusal.code == Code::Host && refusal.reasons.len() == 64));
+    assert_eq!((asked.rounds, asked.names), (4, 64));
+}
+
 const APIS: [DeviceApi; 3] = [DeviceApi::VfioPci, DeviceApi::VfioCcw, DeviceApi::VfioAp];
 
 /// Read, or not readable: in a truth nothing is left unread.
@@ -887,7 +909,7 @@ proptest! {
     fn every_host_has_an_answer_within_eight_rounds(truths in any_truth(), wants in any_wants()) {
         let truth = &truths[0];
         let (answer, asked) = drive(&wants, truth);
-        prop_assert!(asked.rounds < 8, "{:?}", asked);
+        prop_assert!(asked.rounds <= 8, "{:?}", asked);
         match answer {
             Answer::Plan(plan) => {
                 prop_assert_eq!(plan.placements.len(), wants.len());
