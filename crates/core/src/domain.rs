@@ -3,7 +3,7 @@
 //! Invariant: nothing here is checked against the host or against other parts of the domain; [`crate::wants`] does
 //! that.
 
-use crate::{Alias, DeviceApi, Request, Uuid};
+use crate::{Alias, DeviceApi, IdSet, Request, Uuid};
 
 /// A domain's name, identity, requests and hostdevs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,11 @@ pub struct Domain {
     pub requests: Option<RequestSet>,
     /// Every `<hostdev>` in `/domain/devices`, in order.
     pub hostdevs: Vec<Hostdev>,
+    /// Where its memory and its CPUs are.
+    pub pinning: Pinning,
+    /// The guest's operating system, the `id` of `<libosinfo:os>` in `<metadata>`
+    /// (`http://ubuntu.com/ubuntu/24.04`); none when nobody said.
+    pub os: Option<String>,
 }
 
 impl Domain {
@@ -27,6 +32,16 @@ impl Domain {
     pub fn concerns_us(&self) -> bool {
         self.requests.is_some() || self.hostdevs.iter().any(|hostdev| hostdev.ours().is_some())
     }
+}
+
+/// Where a domain's memory and CPUs are pinned to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pinning {
+    /// NUMA nodes: `<numatune><memory nodeset=..>`, and the `<memnode>`s'; none when it is not pinned, or by libvirt
+    /// at the start (`placement='auto'`).
+    pub nodes: Option<IdSet>,
+    /// Host CPUs: every `<vcpupin cpuset=..>`, or `<vcpu cpuset=..>`; none when they are not pinned.
+    pub cpus: Option<IdSet>,
 }
 
 /// The `<mdevkit:requests>` element.

@@ -14,7 +14,7 @@
 //! | foreign, of another type | refuse |
 
 use crate::ledger::{Owner, Record, State};
-use crate::{ParentName, TypeId, TypeName, Uuid, Want};
+use crate::{Description, ParentName, TypeId, TypeName, Uuid, Want};
 
 /// A device as it was found in sysfs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +25,16 @@ pub struct Existing {
     pub type_id: Option<TypeId>,
     /// What that type is called, when it was read.
     pub type_name: Option<TypeName>,
+    /// What that type's description says, when it was read.
+    pub description: Description,
 }
 
 impl Existing {
-    /// Whether it is of the type that the spec means.
+    /// Whether it is of a type that is wanted.
     fn is(&self, want: &Want) -> bool {
-        let by_id = self
-            .type_id
+        self.type_id
             .as_ref()
-            .is_some_and(|id| want.spec.as_str() == id.as_str());
-        by_id || self.type_name.as_ref().is_some_and(|name| want.spec.names(name))
+            .is_some_and(|id| want.what.means(id, self.type_name.as_ref(), &self.description))
     }
 }
 
@@ -67,18 +67,16 @@ pub enum Encounter {
 /// Decides what to do about a want whose device may exist.
 ///
 /// ```
-/// use mdevkit_core::{encounter, Encounter, Existing, Policy, Slot, Want};
-/// let want = Want {
-///     slot: Slot::new(0)?,
-///     uuid: "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?,
-///     spec: "mtty-2".parse()?,
-///     policy: Policy::DepthFirst,
-///     parent: None,
-///     device_api: None,
-///     params: None,
-/// };
+/// use mdevkit_core::{encounter, Description, Encounter, Existing, Slot, TypeSpec, Want};
+/// let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?;
+/// let want = Want::new(Slot::new(0)?, uuid, "mtty-2".parse::<TypeSpec>()?);
 /// let domain = "11111111-0000-0000-0000-000000000001".parse()?;
-/// let found = Existing { parent: "mtty".parse()?, type_id: Some("mtty-2".parse()?), type_name: None };
+/// let found = Existing {
+///     parent: "mtty".parse()?,
+///     type_id: Some("mtty-2".parse()?),
+///     type_name: None,
+///     description: Description::default(),
+/// };
 /// assert_eq!(encounter(&want, domain, None, None), Encounter::Create);
 /// assert_eq!(encounter(&want, domain, Some(&found), None), Encounter::UseForeign);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

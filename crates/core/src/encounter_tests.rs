@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::{Framework, State};
-use crate::{Policy, Slot};
+use crate::{Slot, TypeSpec};
 use proptest::prelude::*;
 use serde_json::Map;
 
@@ -11,15 +11,7 @@ const ELSEWHERE: Uuid = Uuid::from_u128(0x2222);
 const DEVICE: Uuid = Uuid::from_u128(0xd0);
 
 fn want(spec: &str) -> Want {
-    Want {
-        slot: Slot::new(0).unwrap(),
-        uuid: DEVICE,
-        spec: spec.parse().unwrap(),
-        policy: Policy::DepthFirst,
-        parent: None,
-        device_api: None,
-        params: None,
-    }
+    Want::new(Slot::new(0).unwrap(), DEVICE, spec.parse::<TypeSpec>().unwrap())
 }
 
 fn device(type_id: Option<&str>, type_name: Option<&str>) -> Existing {
@@ -27,6 +19,7 @@ fn device(type_id: Option<&str>, type_name: Option<&str>) -> Existing {
         parent: "mtty".parse().unwrap(),
         type_id: type_id.map(|id| id.parse().unwrap()),
         type_name: type_name.map(|name| name.parse().unwrap()),
+        description: Description::default(),
     }
 }
 

@@ -15,7 +15,7 @@
 //! # Example
 //! One device of type `mtty-2`, on a host with one parent that has room for it:
 //! ```
-//! use mdevkit_core::{plan, Answer, Inventory, Known, Offer, Parent, Policy, Request, Slot, Want};
+//! use mdevkit_core::{plan, Answer, Inventory, Known, Offer, Parent, Slot, TypeSpec, Want};
 //!
 //! let mut inventory = Inventory::new("lab");
 //! let mut parent = Parent::new("mtty".parse()?);
@@ -23,15 +23,8 @@
 //! inventory.add(parent);
 //! inventory.listed = true;
 //!
-//! let want = Want {
-//!     slot: Slot::new(0)?,
-//!     uuid: "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?,
-//!     spec: "mtty-2".parse()?,
-//!     policy: Policy::DepthFirst,
-//!     parent: None,
-//!     device_api: None,
-//!     params: None,
-//! };
+//! let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?;
+//! let want = Want::new(Slot::new(0)?, uuid, "mtty-2".parse::<TypeSpec>()?);
 //! let Answer::Plan(plan) = plan(std::slice::from_ref(&want), &inventory) else { panic!("there is room") };
 //! assert_eq!(plan.placements[0].parent.as_str(), "mtty");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -39,15 +32,18 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod ask;
 mod code;
 mod description;
 mod domain;
 mod encounter;
+mod id_set;
 mod identity;
 mod inventory;
 pub mod ledger;
 mod names;
 mod params;
+mod pgpu;
 mod plan;
 mod policy;
 mod refusal;
@@ -56,18 +52,21 @@ mod value;
 mod wants;
 
 pub use address::{Bdf, ParentName};
+pub use ask::{Ask, AtLeast, Numa, Profile, Profiles, Series, What};
 pub use code::Code;
 pub use description::{Description, Resolution};
-pub use domain::{Domain, Hostdev, HostdevKind, RequestSet};
+pub use domain::{Domain, Hostdev, HostdevKind, Pinning, RequestSet};
 pub use encounter::{Encounter, Existing, encounter};
+pub use id_set::IdSet;
 pub use identity::{DEVICE_NAMESPACE, device_uuid};
 pub use inventory::{Available, Inventory, Known, Offer, Parent, Resident};
 pub use names::{DeviceApi, TypeId, TypeName, TypeSpec};
 pub use params::Params;
+pub use pgpu::{GroupName, PciIds, PgpuName, ProfileName};
 pub use plan::{Answer, Need, Placement, Plan, plan};
 pub use policy::Policy;
 pub use refusal::{Reason, Refusal};
 pub use request::{Alias, DEVICES_PER_DOMAIN, Request, Slot};
 pub use uuid::Uuid;
 pub use value::ValueError;
-pub use wants::{Want, Wants, WantsError, Warning, wants};
+pub use wants::{Near, Want, Wants, WantsError, Warning, wants};

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`TypeId`] is one safe path component below `mdev_supported_types/`; no other text ever becomes one.
 
+use crate::Series;
 use crate::value::{ValueError, serde_as_text};
 use std::fmt;
 use std::str::FromStr;
@@ -74,6 +75,34 @@ impl TypeName {
             return None;
         }
         self.0.split_whitespace().next_back()
+    }
+
+    /// The series of an NVIDIA type: the letter behind its size (`V100DX-4Q`, `T4-2B4`, `A100-1-5CME`, `K240Q`). None
+    /// for other types, and for the few of NVIDIA's that have no letter (`K200`).
+    ///
+    /// ```
+    /// use mdevkit_core::{Series, TypeName};
+    /// assert_eq!("GRID V100DX-4Q".parse::<TypeName>()?.series(), Some(Series::Q));
+    /// assert_eq!("GRID T4-2B4".parse::<TypeName>()?.series(), Some(Series::B));
+    /// assert_eq!("NVIDIA A100-1-5CME".parse::<TypeName>()?.series(), Some(Series::C));
+    /// assert_eq!("GRID K200".parse::<TypeName>()?.series(), None);
+    /// # Ok::<(), mdevkit_core::ValueError>(())
+    /// ```
+    pub fn series(&self) -> Option<Series> {
+        let size = self.short()?.rsplit('-').next()?;
+        let letter = size
+            .trim_end_matches("GFX")
+            .trim_end_matches("MEALL")
+            .trim_end_matches("NOME")
+            .trim_end_matches("ME");
+        // Of the 2B4 the 4 is a variant.
+        let letter = match letter.strip_suffix('4') {
+            Some(cut) if cut.ends_with('B') => cut,
+            _ => letter,
+        };
+        let (at, last) = letter.char_indices().next_back()?;
+        let digit = letter.get(..at)?.ends_with(|c: char| c.is_ascii_digit());
+        digit.then(|| last.to_string().parse().ok()).flatten()
     }
 }
 

@@ -18,7 +18,7 @@
 //! carries a plan out reads again after each create and plans the rest anew.
 
 use crate::refusal::{Reason, Refusal};
-use crate::{Available, Code, DeviceApi, Inventory, Known, Parent, ParentName, Slot, TypeId, Uuid, Want};
+use crate::{Available, Code, DeviceApi, Inventory, Known, Parent, ParentName, Slot, TypeId, Uuid, Want, What};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where each device goes, in the order of the wants.
@@ -137,7 +137,10 @@ type Taken = BTreeMap<(ParentName, TypeId), Available>;
 
 /// The one type that a spec means on this host: an id that exists, else a name.
 fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
-    if let Some(id) = want.spec.as_id()
+    let What::Type(spec) = &want.what else {
+        return Err(refuse(want, Code::Type, Vec::new()));
+    };
+    if let Some(id) = spec.as_id()
         && inventory.parents().any(|parent| parent.get(&id).is_some())
     {
         return Ok(id);
@@ -181,7 +184,7 @@ fn resolve(want: &Want, inventory: &Inventory) -> Result<TypeId, Stop> {
     }
     let mut meant = names
         .iter()
-        .filter(|(_, name)| name.is_some_and(|name| want.spec.names(name)));
+        .filter(|(_, name)| name.is_some_and(|name| spec.names(name)));
     match (meant.next(), meant.next()) {
         (Some((id, _)), None) => Ok((*id).clone()),
         (Some((first, _)), Some((second, _))) => Err(refuse(
@@ -228,7 +231,7 @@ fn place(want: &Want, id: &TypeId, inventory: &Inventory, round: &mut Round) -> 
     if !needs.is_empty() {
         return Err(Stop::Needs(needs));
     }
-    candidates.sort_by(|a, b| want.policy.prefer(*a, *b));
+    candidates.sort_by(|a, b| want.policy.unwrap_or_default().prefer(*a, *b));
     for (_, name) in candidates {
         match check_api(want, id, inventory, name) {
             Ok(()) => return Ok(name.clone()),
@@ -370,7 +373,7 @@ fn refuse(want: &Want, code: Code, reasons: Vec<Reason>) -> Stop {
     Stop::Refusal(Box::new(Refusal {
         code,
         slot: want.slot,
-        spec: want.spec.clone(),
+        what: want.what.clone(),
         reasons,
     }))
 }

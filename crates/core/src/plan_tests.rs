@@ -101,20 +101,19 @@ fn resident(parent: &ParentName, type_id: Option<TypeId>, number: u128) -> Resid
 
 fn want(slot: u16, spec: &str) -> Want {
     Want {
-        slot: Slot::new(slot).unwrap(),
-        uuid: Uuid::from_u128(u128::from(slot) + 1),
-        spec: spec.parse().unwrap(),
-        policy: Policy::DepthFirst,
-        parent: None,
         device_api: Some(DeviceApi::VfioPci),
-        params: None,
+        ..Want::new(
+            Slot::new(slot).unwrap(),
+            Uuid::from_u128(u128::from(slot) + 1),
+            spec.parse::<TypeSpec>().unwrap(),
+        )
     }
 }
 
 fn wants(count: u16, spec: &str, policy: Policy) -> Vec<Want> {
     (0..count)
         .map(|slot| Want {
-            policy,
+            policy: Some(policy),
             ..want(slot, spec)
         })
         .collect()
@@ -491,7 +490,7 @@ fn a_pinned_parent_is_used_whatever_the_policy_says() {
         for spelled in ["0000:0d:00.0", "0000:0D:00.0"] {
             let pinned = Want {
                 parent: Some(parent_name(spelled)),
-                policy,
+                policy: Some(policy),
                 ..want(0, "nvidia-196")
             };
             let (answer, asked) = drive(std::slice::from_ref(&pinned), &truth);
@@ -887,11 +886,11 @@ fn any_want(slot: u16) -> impl Strategy<Value = Want> {
         proptest::option::weighted(0.8, proptest::sample::select(&APIS[..])),
     )
         .prop_map(move |(spec, spread, parent, device_api)| Want {
-            policy: if spread {
+            policy: Some(if spread {
                 Policy::BreadthFirst
             } else {
                 Policy::DepthFirst
-            },
+            }),
             parent: parent.map(parent_name),
             device_api,
             ..want(slot, spec)
@@ -928,7 +927,7 @@ proptest! {
                 }
             }
             Answer::Refusal(refusal) => {
-                prop_assert!(wants.iter().any(|want| want.slot == refusal.slot && want.spec == refusal.spec));
+                prop_assert!(wants.iter().any(|want| want.slot == refusal.slot && want.what == refusal.what));
                 if refusal.code != Code::Ambiguous {
                     one_reason_each(&refusal, truth);
                 }
@@ -950,7 +949,7 @@ proptest! {
     ) {
         // By id, because of an id whose name is told twice a lazy reader hears one.
         for want in &mut wants {
-            want.spec = id(&format!("t-{}", want.spec.as_str().len() % 3)).into();
+            want.what = What::Type(id(&format!("t-{}", want.what.to_string().len() % 3)).into());
         }
         prop_assert_eq!(drive(&wants, &truths[0]).0, plan(&wants, &truths[0]));
     }
@@ -979,7 +978,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
     (code, spec, proptest::collection::vec(reason, 0..12)).prop_map(|(code, spec, reasons)| Refusal {
         code,
         slot: Slot::new(0).unwrap(),
-        spec,
+        what: What::Type(spec),
         reasons,
     })
 }
@@ -992,7 +991,7 @@ proptest! {
         let line = refusal.to_string();
         prop_assert!(line.len() <= Refusal::HEADLINE, "{} bytes", line.len());
         prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
-        prop_assert!(line.contains(refusal.spec.as_str()), "{}", line);
+        prop_assert!(line.contains(&refusal.what.to_string()), "{}", line);
         for reason in &refusal.reasons {
             prop_assert!(!reason.to_string().chars().any(char::is_control));
         }
@@ -1040,7 +1039,7 @@ fn headlines_group_equal_reasons_the_most_useful_first() {
         let refusal = Refusal {
             code: Code::Full,
             slot: Slot::new(0).unwrap(),
-            spec: "X".parse().unwrap(),
+            what: What::Type("X".parse().unwrap()),
             reasons,
         };
         assert_eq!(refusal.to_string(), format!("no X left: {tail}"));
@@ -1052,7 +1051,7 @@ fn a_headline_that_is_too_long_is_cut_between_characters() {
     let refusal = Refusal {
         code: Code::Full,
         slot: Slot::new(0).unwrap(),
-        spec: "X".parse().unwrap(),
+        what: What::Type("X".parse().unwrap()),
         reasons: vec![Reason::Refused(parent_name("a"), "é".repeat(300))],
     };
     let line = refusal.to_string();

@@ -4,19 +4,19 @@
 //! reasons have it all.
 
 use crate::value::one_line;
-use crate::{Code, DeviceApi, ParentName, Slot, TypeId, TypeSpec};
+use crate::{Code, DeviceApi, ParentName, Slot, TypeId, What};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A want without a place.
 ///
 /// ```
-/// use mdevkit_core::{Code, Reason, Refusal, Slot};
+/// use mdevkit_core::{Code, Reason, Refusal, Slot, TypeSpec};
 /// let full = |address: &str| Reason::Full(address.parse().unwrap());
 /// let refusal = Refusal {
 ///     code: Code::Full,
 ///     slot: Slot::new(0)?,
-///     spec: "V100DX-4Q".parse()?,
+///     what: "V100DX-4Q".parse::<TypeSpec>()?.into(),
 ///     reasons: vec![full("0000:06:00.0"), full("0000:07:00.0")],
 /// };
 /// assert_eq!(refusal.to_string(), "no V100DX-4Q left: 2 parents are full");
@@ -29,7 +29,7 @@ pub struct Refusal {
     /// The want's slot.
     pub slot: Slot,
     /// What was asked for.
-    pub spec: TypeSpec,
+    pub what: What,
     /// One reason for each parent (or, when a name is ambiguous, for each type that it means).
     pub reasons: Vec<Reason>,
 }
@@ -171,7 +171,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spec = &self.spec;
+        let spec = &self.what;
         let mut line = match (self.code, self.reasons.as_slice()) {
             (Code::Ambiguous, [first, second, ..]) => {
                 format!(

@@ -4,7 +4,7 @@
 //! from nothing else.
 
 use crate::value::{ValueError, serde_as_text};
-use crate::{Params, ParentName, Policy, TypeSpec, Uuid};
+use crate::{Ask, GroupName, Numa, Params, ParentName, Policy, Uuid};
 use std::fmt;
 use std::str::FromStr;
 
@@ -105,33 +105,43 @@ impl fmt::Display for Alias {
 pub struct Request {
     /// The slot that `inject` stored; none in a line that a person wrote.
     pub slot: Option<Slot>,
-    /// The type that is asked for.
-    pub spec: TypeSpec,
+    /// What is asked for.
+    pub ask: Ask,
     /// The identity a person chose, for a hostdev without our alias.
     pub uuid: Option<Uuid>,
-    /// How to choose among parents; the configuration's default otherwise.
+    /// The group to take it from.
+    pub group: Option<GroupName>,
+    /// How to choose among physical GPUs; the group's or the configuration's otherwise.
     pub policy: Option<Policy>,
-    /// The one parent to use.
+    /// The one parent, or the one physical GPU, to use.
     pub parent: Option<ParentName>,
+    /// How much the domain's NUMA nodes matter; [`Numa::Prefer`] otherwise.
+    pub numa: Option<Numa>,
+    /// On a physical GPU that no other device of this domain uses.
+    pub apart: Option<bool>,
     /// The vGPU's parameters.
     pub params: Option<Params>,
 }
 
 impl Request {
-    /// A request for a type, and no more.
+    /// A request for a type (or whatever else can be asked for), and no more.
     ///
     /// ```
-    /// let request = mdevkit_core::Request::new("V100DX-4Q".parse()?);
+    /// use mdevkit_core::{Request, TypeSpec};
+    /// let request = Request::new("V100DX-4Q".parse::<TypeSpec>()?);
     /// assert!(request.slot.is_none() && request.policy.is_none());
     /// # Ok::<(), mdevkit_core::ValueError>(())
     /// ```
-    pub fn new(spec: TypeSpec) -> Self {
+    pub fn new(ask: impl Into<Ask>) -> Self {
         Self {
             slot: None,
-            spec,
+            ask: ask.into(),
             uuid: None,
+            group: None,
             policy: None,
             parent: None,
+            numa: None,
+            apart: None,
             params: None,
         }
     }

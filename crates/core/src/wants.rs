@@ -13,9 +13,10 @@
 //! | `for` another domain | any | [`WantsError::Clone`] |
 
 use crate::{
-    Alias, Code, DEVICES_PER_DOMAIN, DeviceApi, Domain, Hostdev, HostdevKind, Params, ParentName, Policy, Request,
-    Slot, TypeSpec, Uuid,
+    Alias, Ask, Code, DEVICES_PER_DOMAIN, DeviceApi, Domain, GroupName, Hostdev, HostdevKind, IdSet, Numa, Params,
+    ParentName, Policy, ProfileName, Profiles, Request, Slot, Uuid, What,
 };
+use std::borrow::Cow;
 
 /// One device to be made: a request with its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +25,57 @@ pub struct Want {
     pub slot: Slot,
     /// The device's identity, from the hostdev.
     pub uuid: Uuid,
-    /// The type that is asked for.
-    pub spec: TypeSpec,
-    /// How to choose among parents.
-    pub policy: Policy,
-    /// The one parent to use.
+    /// What is asked for.
+    pub what: What,
+    /// The group to take it from.
+    pub group: Option<GroupName>,
+    /// How to choose among physical GPUs; the group's or the host's own otherwise.
+    pub policy: Option<Policy>,
+    /// The one parent, or the one physical GPU, to use.
     pub parent: Option<ParentName>,
+    /// The NUMA nodes to be near to.
+    pub near: Option<Near>,
+    /// On a physical GPU that no other device of this domain uses.
+    pub apart: bool,
     /// The hostdev's `model`, which the type's `device_api` must equal; unchecked when none.
     pub device_api: Option<DeviceApi>,
     /// The vGPU's parameters.
     pub params: Option<Params>,
+}
+
+impl Want {
+    /// A device of a type (or whatever else can be asked for) anywhere, and no more.
+    ///
+    /// ```
+    /// use mdevkit_core::{Slot, TypeSpec, Want};
+    /// let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?;
+    /// let want = Want::new(Slot::new(0)?, uuid, "mtty-2".parse::<TypeSpec>()?);
+    /// assert!(want.policy.is_none() && want.parent.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(slot: Slot, uuid: Uuid, what: impl Into<What>) -> Self {
+        Self {
+            slot,
+            uuid,
+            what: what.into(),
+            group: None,
+            policy: None,
+            parent: None,
+            near: None,
+            apart: false,
+            device_api: None,
+            params: None,
+        }
+    }
+}
+
+/// The NUMA nodes to be near to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Near {
+    /// The nodes, as the kernel numbers them.
+    pub nodes: IdSet,
+    /// Nowhere else, even if there is no room.
+    pub strict: bool,
 }
 
 /// A domain's wants, and what is worth a line in the journal.
@@ -51,14 +93,23 @@ pub struct Wants {
 pub enum Warning {
     /// The hostdev was removed after the injection, by virt-manager say.
     #[error(
-        "slot {slot} asks for {spec}, but its hostdev ({}) is gone from the domain: it starts without that device; \
+        "slot {slot} asks for {ask}, but its hostdev ({}) is gone from the domain: it starts without that device; \
          eject the request or inject again", Alias(*slot)
     )]
     HostdevGone {
         /// The request's slot.
         slot: Slot,
-        /// The type it asks for.
-        spec: TypeSpec,
+        /// What it asks for.
+        ask: Ask,
+    },
+    /// A request is strict about NUMA nodes, and the domain is not pinned to any.
+    #[error(
+        "slot {slot} says numa=\"strict\", but the domain has no <numatune> and no pinned CPUs: its device may be on \
+         any node"
+    )]
+    NotPinned {
+        /// The request's slot.
+        slot: Slot,
     },
 }
 
@@ -67,10 +118,18 @@ pub enum Warning {
 #[non_exhaustive]
 pub enum WantsError {
     /// A request was written by hand and has no hostdev yet.
-    #[error("the request for {spec} has no <hostdev> yet; run: EDITOR='mdevkit inject' virsh edit DOMAIN")]
+    #[error("the request for {ask} has no <hostdev> yet; run: EDITOR='mdevkit inject' virsh edit DOMAIN")]
     NeverInjected {
-        /// The type it asks for.
-        spec: TypeSpec,
+        /// What it asks for.
+        ask: Ask,
+    },
+    /// A request names a profile that the configuration does not have.
+    #[error("this host's configuration has no profile {name}; it has: {known}")]
+    NoProfile {
+        /// The profile.
+        name: ProfileName,
+        /// The names that it has.
+        known: String,
     },
     /// A hostdev has our alias, and nothing asks for it.
     #[error(
@@ -125,28 +184,32 @@ impl WantsError {
             Self::NeverInjected { .. } => Code::NoHostdev,
             Self::NoRequest { .. } => Code::NoRequest,
             Self::Clone { .. } => Code::Clone,
-            Self::NotMdev { .. } | Self::DuplicateSlot { .. } | Self::DuplicateDevice { .. } | Self::TooMany { .. } => {
-                Code::Request
-            }
+            Self::NoProfile { .. }
+            | Self::NotMdev { .. }
+            | Self::DuplicateSlot { .. }
+            | Self::DuplicateDevice { .. }
+            | Self::TooMany { .. } => Code::Request,
         }
     }
 }
 
-/// Joins requests to hostdevs.
+/// Joins requests to hostdevs, and completes them by the profiles that they name. The domain's
+/// [`Pinning::nodes`](crate::Pinning) are the nodes to be near to; who has only its CPUs finds out their nodes first.
 ///
 /// ```
-/// use mdevkit_core::{wants, Domain, Hostdev, HostdevKind, Policy, Request, RequestSet, WantsError};
-/// let mut domain = Domain {
-///     requests: Some(RequestSet { injected_for: None, requests: vec![Request::new("mtty-2".parse()?)] }),
+/// use mdevkit_core::{wants, Domain, Profiles, Request, RequestSet, TypeSpec, WantsError};
+/// let request = Request::new("mtty-2".parse::<TypeSpec>()?);
+/// let domain = Domain {
+///     requests: Some(RequestSet { injected_for: None, requests: vec![request] }),
 ///     ..Domain::default()
 /// };
-/// assert!(matches!(wants(&domain, Policy::DepthFirst), Err(WantsError::NeverInjected { .. })));
+/// assert!(matches!(wants(&domain, &Profiles::new()), Err(WantsError::NeverInjected { .. })));
 /// # Ok::<(), mdevkit_core::ValueError>(())
 /// ```
 ///
 /// # Errors
-/// When the domain contradicts itself, was never injected or is a clone: see [`WantsError`].
-pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsError> {
+/// When the domain contradicts itself, was never injected, is a clone or names an unknown profile: see [`WantsError`].
+pub fn wants(domain: &Domain, profiles: &Profiles) -> Result<Wants, WantsError> {
     let empty = crate::RequestSet::default();
     let set = domain.requests.as_ref().unwrap_or(&empty);
     if let Some(Some(injected_for)) = set.injected_for
@@ -181,13 +244,13 @@ pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsErro
                 Some(slot) if set.injected_for.is_some() => {
                     found.warnings.push(Warning::HostdevGone {
                         slot,
-                        spec: request.spec.clone(),
+                        ask: request.ask.clone(),
                     });
                     continue;
                 }
                 _ => {
                     return Err(WantsError::NeverInjected {
-                        spec: request.spec.clone(),
+                        ask: request.ask.clone(),
                     });
                 }
             }
@@ -203,18 +266,54 @@ pub fn wants(domain: &Domain, default_policy: Policy) -> Result<Wants, WantsErro
         if found.wants.iter().any(|want| want.uuid == uuid) {
             return Err(WantsError::DuplicateDevice { uuid });
         }
+        let (request, what) = complete(request, profiles)?;
+        let numa = request.numa.unwrap_or_default();
+        let near = match &domain.pinning.nodes {
+            Some(nodes) if numa != Numa::Ignore => Some(Near {
+                nodes: nodes.clone(),
+                strict: numa == Numa::Strict,
+            }),
+            _ => None,
+        };
+        if near.is_none() && numa == Numa::Strict {
+            found.warnings.push(Warning::NotPinned { slot });
+        }
         found.wants.push(Want {
             slot,
             uuid,
-            spec: request.spec.clone(),
-            policy: request.policy.unwrap_or(default_policy),
+            what,
+            group: request.group.clone(),
+            policy: request.policy,
             parent: request.parent.clone(),
+            near,
+            apart: request.apart.unwrap_or(false),
             device_api,
             params: request.params.clone(),
         });
     }
     found.wants.sort_by_key(|want| want.slot);
     Ok(found)
+}
+
+/// The request with what its profile says, and what it then asks for.
+fn complete<'a>(request: &'a Request, profiles: &Profiles) -> Result<(Cow<'a, Request>, What), WantsError> {
+    match &request.ask {
+        Ask::For(what) => Ok((Cow::Borrowed(request), what.clone())),
+        Ask::Profile(name) => match profiles.get(name) {
+            Some(profile) => Ok((Cow::Owned(profile.complete(request)), profile.what.clone())),
+            None => {
+                let known: Vec<&str> = profiles.keys().map(ProfileName::as_str).collect();
+                Err(WantsError::NoProfile {
+                    name: name.clone(),
+                    known: if known.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        known.join(", ")
+                    },
+                })
+            }
+        },
+    }
 }
 
 /// Whether a request without a slot names the device.

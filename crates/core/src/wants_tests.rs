@@ -1,7 +1,7 @@
 //! Each row of the module's table, what a domain can get wrong, and what holds of every domain.
 
 use super::*;
-use crate::RequestSet;
+use crate::{AtLeast, Policy, Profile, RequestSet, TypeSpec};
 use proptest::prelude::*;
 
 const HERE: Uuid = Uuid::from_u128(0x1111);
@@ -27,8 +27,12 @@ fn injected(number: u8) -> Request {
 fn by_hand(spec: &str, uuid: Option<Uuid>) -> Request {
     Request {
         uuid,
-        ..Request::new(spec.parse().unwrap())
+        ..Request::new(spec.parse::<TypeSpec>().unwrap())
     }
+}
+
+fn asked(spec: &str) -> Ask {
+    spec.parse::<TypeSpec>().unwrap().into()
 }
 
 fn mdev(alias: Option<&str>, uuid: Uuid) -> Hostdev {
@@ -59,6 +63,7 @@ fn domain(injected_for: Option<Option<Uuid>>, requests: Vec<Request>, hostdevs: 
         uuid: Some(HERE),
         requests: Some(RequestSet { injected_for, requests }),
         hostdevs,
+        ..Domain::default()
     }
 }
 
@@ -68,7 +73,7 @@ type Found = Result<(Vec<(u8, Uuid)>, usize), WantsError>;
 
 /// The wants as `slot -> device`, and how many warnings there are.
 fn ask(domain: &Domain) -> Found {
-    wants(domain, Policy::DepthFirst).map(|found| {
+    wants(domain, &Profiles::new()).map(|found| {
         let wants = found.wants.iter().map(|want| (want.slot.number(), want.uuid)).collect();
         (wants, found.warnings.len())
     })
@@ -104,23 +109,17 @@ fn every_row_of_the_table() {
         (
             "never injected | none",
             domain(None, vec![by_hand("mtty-2", None)], vec![]),
-            Err(WantsError::NeverInjected {
-                spec: "mtty-2".parse().unwrap(),
-            }),
+            Err(WantsError::NeverInjected { ask: asked("mtty-2") }),
         ),
         (
             "never injected | a plain mdev, which may be anybody's",
             domain(None, vec![by_hand("mtty-2", None)], vec![mdev(None, uuid(9))]),
-            Err(WantsError::NeverInjected {
-                spec: "mtty-2".parse().unwrap(),
-            }),
+            Err(WantsError::NeverInjected { ask: asked("mtty-2") }),
         ),
         (
             "by hand with a slot, never injected | none",
             domain(None, vec![injected(0)], vec![]),
-            Err(WantsError::NeverInjected {
-                spec: "mtty-2".parse().unwrap(),
-            }),
+            Err(WantsError::NeverInjected { ask: asked("mtty-2") }),
         ),
         (
             "by hand with uuid | none of that uuid",
@@ -129,16 +128,12 @@ fn every_row_of_the_table() {
                 vec![by_hand("mtty-2", Some(uuid(9)))],
                 vec![mdev(None, uuid(8)), other(None)],
             ),
-            Err(WantsError::NeverInjected {
-                spec: "mtty-2".parse().unwrap(),
-            }),
+            Err(WantsError::NeverInjected { ask: asked("mtty-2") }),
         ),
         (
             "added by hand after the injection | none",
             domain(FOR_HERE, vec![injected(0), by_hand("mtty-1", None)], vec![ours(0)]),
-            Err(WantsError::NeverInjected {
-                spec: "mtty-1".parse().unwrap(),
-            }),
+            Err(WantsError::NeverInjected { ask: asked("mtty-1") }),
         ),
         (
             "slot N, injected | removed since",
@@ -326,29 +321,26 @@ fn a_want_carries_all_that_its_request_and_its_hostdev_say() {
     let hostdevs = vec![Hostdev { kind: model, ..ours(0) }, ours(1)];
     let found = wants(
         &domain(FOR_HERE, vec![request.clone(), injected(1)], hostdevs),
-        Policy::DepthFirst,
+        &Profiles::new(),
     )
     .unwrap();
     let expected = Want {
-        slot: slot(0),
-        uuid: uuid(0),
-        spec: request.spec,
-        policy: Policy::BreadthFirst,
+        policy: Some(Policy::BreadthFirst),
         parent: request.parent,
-        device_api: None,
         params: request.params,
+        ..Want::new(slot(0), uuid(0), "mtty-2".parse::<TypeSpec>().unwrap())
     };
     assert_eq!(found.wants[0], expected);
-    assert_eq!(found.wants[1].policy, Policy::DepthFirst, "the default");
+    assert_eq!(found.wants[1].policy, None, "the group's, or the host's");
     assert_eq!(found.wants[1].device_api, Some(DeviceApi::VfioPci));
 }
 
 #[test]
 fn every_message_names_the_way_out() {
-    let spec: TypeSpec = "V100DX-4Q".parse().unwrap();
+    let ask = asked("V100DX-4Q");
     for (error, code, words) in [
         (
-            WantsError::NeverInjected { spec: spec.clone() },
+            WantsError::NeverInjected { ask: ask.clone() },
             Code::NoHostdev,
             "mdevkit inject",
         ),
@@ -381,7 +373,7 @@ fn every_message_names_the_way_out() {
         assert!(line.len() <= crate::Refusal::HEADLINE, "{line}");
         assert_eq!(error.code(), code, "{line}");
     }
-    let warning = Warning::HostdevGone { slot: slot(3), spec }.to_string();
+    let warning = Warning::HostdevGone { slot: slot(3), ask }.to_string();
     assert!(
         warning.contains("ua-mdevkit-3") && warning.contains("V100DX-4Q"),
         "{warning}"
@@ -464,7 +456,7 @@ proptest! {
 
     #[test]
     fn no_two_wants_share_a_slot_or_a_device(domain in any_domain()) {
-        let Ok(found) = wants(&domain, Policy::DepthFirst) else { return Ok(()) };
+        let Ok(found) = wants(&domain, &Profiles::new()) else { return Ok(()) };
         let set = domain.requests.as_ref().unwrap();
         prop_assert_eq!(found.wants.len() + found.warnings.len(), set.requests.len(), "each request has its say");
         prop_assert!(distinct(found.wants.iter().map(|want| want.slot).collect()), "{:?}", found);
@@ -485,10 +477,59 @@ proptest! {
 
     #[test]
     fn a_good_domain_gets_all_that_it_asks_for(domain in good_domain()) {
-        let found = wants(&domain, Policy::DepthFirst).unwrap();
+        let found = wants(&domain, &Profiles::new()).unwrap();
         prop_assert_eq!(found.wants.len(), domain.hostdevs.len());
         prop_assert!(distinct(found.wants.iter().map(|want| want.slot).collect()));
         prop_assert!(found.wants.is_sorted_by_key(|want| want.slot));
         prop_assert!(found.warnings.is_empty());
     }
+}
+
+/// A profile fills in what the request leaves open, and the request's own word wins.
+#[test]
+fn a_profile_completes_a_request() {
+    let profile = Profile {
+        what: What::AtLeast(AtLeast {
+            framebuffer_mib: Some(4096),
+            ..AtLeast::default()
+        }),
+        group: Some("cad".parse().unwrap()),
+        policy: Some(Policy::BreadthFirst),
+        numa: Some(Numa::Strict),
+        apart: Some(true),
+        params: Some("disable_vnc=1".parse().unwrap()),
+    };
+    let profiles = Profiles::from([("large".parse().unwrap(), profile.clone())]);
+    let request = Request {
+        ask: Ask::Profile("large".parse().unwrap()),
+        policy: Some(Policy::DepthFirst),
+        apart: Some(false),
+        ..injected(0)
+    };
+    let mut pinned = domain(FOR_HERE, vec![request], vec![ours(0)]);
+    pinned.pinning.nodes = Some("1".parse().unwrap());
+    let expected = Want {
+        group: profile.group,
+        policy: Some(Policy::DepthFirst),
+        near: Some(Near {
+            nodes: "1".parse().unwrap(),
+            strict: true,
+        }),
+        params: profile.params,
+        device_api: Some(DeviceApi::VfioPci),
+        ..Want::new(slot(0), uuid(0), profile.what)
+    };
+    assert_eq!(wants(&pinned, &profiles).unwrap().wants, [expected]);
+
+    pinned.pinning.nodes = None;
+    let found = wants(&pinned, &profiles).unwrap();
+    assert_eq!(found.wants[0].near, None);
+    assert_eq!(found.warnings, [Warning::NotPinned { slot: slot(0) }]);
+
+    let error = wants(&pinned, &Profiles::new()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this host's configuration has no profile large; it has: none"
+    );
+    assert_eq!(error.code(), Code::Request);
 }

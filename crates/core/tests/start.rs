@@ -3,8 +3,8 @@
 
 use mdevkit_core::ledger::{Actor, Event, Framework, Ledger, Owner, Record, State};
 use mdevkit_core::{
-    Alias, Answer, Domain, Encounter, Existing, Hostdev, HostdevKind, Inventory, Known, Offer, Parent, Policy, Request,
-    RequestSet, Slot, Uuid, Want, device_uuid, encounter, plan, wants,
+    Alias, Answer, Description, Domain, Encounter, Existing, Hostdev, HostdevKind, Inventory, Known, Offer, Parent,
+    Policy, Profiles, Request, RequestSet, Slot, TypeSpec, Uuid, Want, device_uuid, encounter, plan, wants,
 };
 
 const DOMAIN: Uuid = Uuid::from_u128(0x1111);
@@ -21,7 +21,7 @@ fn domain() -> Domain {
                 .map(|slot| Request {
                     slot: Some(slot),
                     policy: Some(Policy::BreadthFirst),
-                    ..Request::new("mtty-2".parse().unwrap())
+                    ..Request::new("mtty-2".parse::<TypeSpec>().unwrap())
                 })
                 .to_vec(),
         }),
@@ -34,6 +34,7 @@ fn domain() -> Domain {
                 alias: Some(Alias(slot).to_string()),
             })
             .to_vec(),
+        ..Domain::default()
     }
 }
 
@@ -54,7 +55,7 @@ fn host() -> Inventory {
 
 #[test]
 fn a_domain_starts_crashes_starts_again_and_ends() {
-    let wants: Vec<Want> = wants(&domain(), Policy::DepthFirst).unwrap().wants;
+    let wants: Vec<Want> = wants(&domain(), &Profiles::new()).unwrap().wants;
     let mut host = host();
     let Answer::Plan(plan) = plan(&wants, &host) else {
         panic!("there is room")
@@ -93,6 +94,7 @@ fn a_domain_starts_crashes_starts_again_and_ends() {
         parent: plan.placements[0].parent.clone(),
         type_id: Some(plan.placements[0].type_id.clone()),
         type_name: None,
+        description: Description::default(),
     };
     let again = [Some(&made), None];
     let found: Vec<Encounter> = wants
@@ -120,7 +122,7 @@ fn a_domain_starts_crashes_starts_again_and_ends() {
 
 #[test]
 fn a_parent_whose_room_was_forgotten_is_looked_at_again() {
-    let wants: Vec<Want> = wants(&domain(), Policy::DepthFirst).unwrap().wants;
+    let wants: Vec<Want> = wants(&domain(), &Profiles::new()).unwrap().wants;
     let mut host = host();
     host.residents = Known::Is(Vec::new());
     host.forget_room(&"mtty".parse().unwrap());
