@@ -48,6 +48,7 @@ mod plan;
 mod policy;
 mod refusal;
 mod request;
+pub mod rule;
 mod value;
 mod wants;
 

@@ -1,0 +1,580 @@
+//! One physical GPU: what was read, made ready for many questions.
+//!
+//! What [`Gpu::left`] answers comes from three numbers:
+//!
+//! ```text
+//!   the rule's      what the room's state says, e.g. max_instance - created
+//!   the slots'      SR-IOV: a device takes one free virtual function, whatever its type
+//!   the kernel's    where it said less than the rule when it was read, the difference stays missing;
+//!                   where it said 0, it stays 0;
+//!                   where it said more, it is believed for as long as nothing but that type is taken
+//! ```
+//!
+//! With SR-IOV every free virtual function says 0 or 1 for itself, and their sum counts the same room many times. A
+//! sum above what the rule says is no contradiction then, and where the rule says nothing it proves one device.
+
+use super::large::Large;
+use super::placement::{self, Extent, MAX_REGION};
+use super::room::{Class, Moves, NO_SLOTS, Region, Room, State};
+use super::{Cost, GpuFacts, Mig, Placements, Rule};
+use std::collections::BTreeMap;
+
+/// A physical GPU and its rule; see [the module](super) for how it is used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gpu {
+    facts: GpuFacts,
+    kinds: Vec<Kind>,
+    region: Option<u16>,
+    sizes: Vec<u32>,
+    base: Room,
+    doubted: bool,
+}
+
+/// One type, as the answers need it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Kind {
+    whole: bool,
+    mig: Option<Mig>,
+    cost: Option<Cost>,
+    /// What the devices of one GPU have to have in common.
+    class: u16,
+    max: u32,
+    /// Its position in `Gpu::sizes`.
+    size: Option<usize>,
+    /// Mixed sizes: the slots that one takes, and where it may begin, in the driver's order.
+    slots: u16,
+    ids: Vec<u16>,
+    /// MIG: how many more there surely were when the numbers were read.
+    more: u32,
+    /// The kernel says less than the rule: how many are missing, of the type and of the virtual functions it can use.
+    missing: u32,
+    missing_slots: u32,
+    /// The kernel denies it and the rule does not know why.
+    denied: bool,
+    /// The kernel says more than the rule: how many it proves.
+    proven: u32,
+}
+
+impl Gpu {
+    /// Prepares the answers. Positions beyond 65534 types, and types that the facts contradict, have no room.
+    pub fn new(facts: GpuFacts) -> Self {
+        let region = region(&facts);
+        let mut gpu = Self {
+            kinds: kinds(&facts, region),
+            region,
+            sizes: sizes(&facts),
+            base: Room {
+                devices: facts.devices(),
+                slots: match facts.slots {
+                    None => NO_SLOTS,
+                    Some(all) => facts.free_slots.unwrap_or(all.saturating_sub(facts.devices())).min(all),
+                },
+                state: State::Card,
+            },
+            doubted: false,
+            facts,
+        };
+        gpu.base.state = gpu.state_as_read();
+        gpu.believe_the_kernel();
+        gpu
+    }
+
+    /// What it was made of.
+    pub fn facts(&self) -> &GpuFacts {
+        &self.facts
+    }
+
+    /// Its rule.
+    pub fn rule(&self) -> Rule {
+        self.facts.rule
+    }
+
+    /// The state that was read.
+    pub fn room(&self) -> Room {
+        self.base
+    }
+
+    /// The state when all its devices are gone. What the kernel denied for reasons of its own stays denied.
+    pub fn empty(&self) -> Room {
+        let devices = self.base.devices;
+        let resident = |facts: &super::TypeFacts| i16::try_from(facts.resident).ok();
+        let state = match self.base.state {
+            State::Whole => self.state_of_rule(),
+            State::Counter(left) => State::Counter(left.saturating_add(devices)),
+            State::Pool(mut left) => {
+                for (facts, kind) in self.facts.types.iter().zip(&self.kinds) {
+                    let Cost(cost) = kind.cost.unwrap_or_default();
+                    for (left, cost) in left.iter_mut().zip(cost) {
+                        *left = left.saturating_add(cost.saturating_mul(facts.resident));
+                    }
+                }
+                State::Pool(left)
+            }
+            State::Runs(_) => State::Runs(Class::Any),
+            State::Region(_) => State::Region(Region::default()),
+            State::Blind if self.region.is_some() => State::Region(Region::default()),
+            State::Moves(moves) => State::Moves(
+                (0_u16..)
+                    .zip(&self.facts.types)
+                    .try_fold(moves, |moves, (ty, facts)| match resident(facts) {
+                        Some(0) => Some(moves),
+                        count => moves.with(ty, -count?),
+                    })
+                    .unwrap_or(moves),
+            ),
+            state @ (State::Card | State::Blind | State::KernelOnly { .. }) => state,
+        };
+        Room {
+            devices: 0,
+            slots: self.slots_after(devices),
+            state,
+        }
+    }
+
+    /// Whether the room has a device.
+    pub fn is_open(&self, room: &Room) -> bool {
+        room.devices > 0
+    }
+
+    /// The devices in the room (count).
+    pub fn devices(&self, room: &Room) -> u32 {
+        room.devices
+    }
+
+    /// How many more devices of this type the room takes, when nothing else is taken (count). A type that is not
+    /// there has no room.
+    pub fn left(&self, room: &Room, ty: usize) -> u32 {
+        let Some(kind) = self.kinds.get(ty) else { return 0 };
+        if kind.whole {
+            return u32::from(room.devices == 0 && !kind.denied);
+        }
+        match room.state {
+            State::Whole | State::Card => return 0,
+            State::KernelOnly { ty: only, taken } => {
+                let this = usize::from(only) == ty;
+                return if this { kind.proven.saturating_sub(taken) } else { 0 };
+            }
+            _ => {}
+        }
+        if kind.denied {
+            return 0;
+        }
+        let left = self
+            .by_rule(room, ty, kind)
+            .saturating_sub(kind.missing)
+            .min(room.slots.saturating_sub(kind.missing_slots));
+        if self.doubted && kind.proven > left && *room == self.base {
+            kind.proven
+        } else {
+            left
+        }
+    }
+
+    /// The room with one device more of this type; none when there is no room for it.
+    pub fn take(&self, room: &Room, ty: usize) -> Option<Room> {
+        self.place(room, ty).map(|(room, _)| room)
+    }
+
+    /// The same, and with mixed sizes the placement id (GiB) that the driver will give to the device: the first that is
+    /// free, in its own order.
+    pub fn place(&self, room: &Room, ty: usize) -> Option<(Room, Option<u16>)> {
+        if self.left(room, ty) == 0 {
+            return None;
+        }
+        let kind = self.kinds.get(ty)?;
+        let number = u16::try_from(ty).ok()?;
+        let mut at = None;
+        let mut next = Room {
+            devices: room.devices.checked_add(1)?,
+            slots: take_slot(room.slots),
+            state: room.state,
+        };
+        if kind.whole {
+            next.state = State::Whole;
+            next.slots = room.slots;
+            return Some((next, None));
+        }
+        if let State::KernelOnly { taken, .. } = &mut next.state {
+            *taken = taken.checked_add(1)?;
+            return Some((next, None));
+        }
+        let explained = self
+            .by_rule(room, ty, kind)
+            .saturating_sub(kind.missing)
+            .min(room.slots.saturating_sub(kind.missing_slots));
+        if explained == 0 {
+            next.state = State::KernelOnly { ty: number, taken: 1 };
+            return Some((next, None));
+        }
+        match &mut next.state {
+            State::Counter(left) => *left = left.checked_sub(1)?,
+            State::Pool(left) => {
+                for (left, cost) in left.iter_mut().zip(kind.cost?.0) {
+                    *left = left.checked_sub(cost)?;
+                }
+            }
+            State::Runs(class) => *class = Class::Only(kind.class),
+            State::Region(region) => {
+                at = kind.ids.iter().copied().find(|id| region.is_free(*id, kind.slots));
+                region.put(at?, kind.slots).then_some(())?;
+            }
+            State::Moves(moves) => *moves = moves.with(number, 1)?,
+            State::Whole | State::Card | State::Blind | State::KernelOnly { .. } => return None,
+        }
+        Some((next, at))
+    }
+
+    /// The room when one device of this type is gone; none when there surely is no such device, or when the rule
+    /// cannot tell what that would free. With mixed sizes it is the last that is found in the driver's order:
+    /// [`Gpu::vacate`] names the one.
+    pub fn give(&self, room: &Room, ty: usize) -> Option<Room> {
+        let kind = self.kinds.get(ty)?;
+        if let State::Region(region) = &room.state
+            && !kind.whole
+        {
+            let id = kind.ids.iter().rev().find(|id| region.has(**id, kind.slots))?;
+            return self.vacate(room, ty, Some(*id));
+        }
+        self.vacate(room, ty, None)
+    }
+
+    /// The same for the device at that placement id (GiB); rules without placement pass it over.
+    pub fn vacate(&self, room: &Room, ty: usize, id: Option<u16>) -> Option<Room> {
+        let kind = self.kinds.get(ty)?;
+        let number = u16::try_from(ty).ok()?;
+        let mut next = Room {
+            devices: room.devices.checked_sub(1)?,
+            slots: self.give_slot(room.slots),
+            state: room.state,
+        };
+        if kind.whole {
+            return (room.state == State::Whole && next.devices == 0).then(|| self.empty());
+        }
+        match &mut next.state {
+            State::KernelOnly { ty: only, taken } => {
+                if *only != number {
+                    return None;
+                }
+                *taken = taken.checked_sub(1)?;
+                if *taken == 0 {
+                    next.state = self.base.state;
+                }
+            }
+            State::Counter(left) => *left = left.checked_add(1)?,
+            State::Pool(left) => {
+                for (left, cost) in left.iter_mut().zip(kind.cost?.0) {
+                    *left = left.checked_add(cost)?;
+                }
+            }
+            State::Runs(class) => {
+                if matches!(*class, Class::Only(runs) if runs != kind.class) {
+                    return None;
+                }
+                if next.devices == 0 {
+                    *class = Class::Any;
+                }
+            }
+            State::Region(region) => region.remove(id?, kind.slots).then_some(())?,
+            State::Blind if next.devices == 0 => next.state = self.empty().state,
+            State::Blind => {}
+            State::Moves(moves) => *moves = moves.with(number, -1)?,
+            State::Whole | State::Card => return None,
+        }
+        Some(next)
+    }
+
+    /// How many of each size still fit, each alone: greater when more large ones survive.
+    pub fn large_left(&self, room: &Room) -> Large {
+        Large::from_counts(
+            self.sizes
+                .iter()
+                .enumerate()
+                .map(|(position, size)| (*size, self.left_of_size(room, position))),
+        )
+    }
+
+    /// How many fewer of each size fit in `after` than in `before`: the choice with the smallest key breaks the fewest
+    /// large slots.
+    pub fn large_lost(&self, before: &Room, after: &Room) -> Large {
+        Large::from_counts(self.sizes.iter().enumerate().map(|(position, size)| {
+            let left = |room| self.left_of_size(room, position);
+            (*size, left(before).saturating_sub(left(after)))
+        }))
+    }
+
+    fn left_of_size(&self, room: &Room, position: usize) -> u32 {
+        let of_size = |(_, kind): &(usize, &Kind)| kind.size == Some(position);
+        let kinds = self.kinds.iter().enumerate().filter(of_size);
+        kinds.map(|(ty, _)| self.left(room, ty)).max().unwrap_or(0)
+    }
+
+    /// What the rule and the free virtual functions say of the state as read, without the kernel's number (count).
+    pub(super) fn expected(&self, ty: usize) -> u32 {
+        let rule = |kind| self.by_rule(&self.base, ty, kind);
+        self.kinds.get(ty).map_or(0, rule).min(self.base.slots)
+    }
+
+    /// Whether the rule cannot tell what the state as read is.
+    pub(super) fn is_unclear(&self) -> bool {
+        matches!(self.base.state, State::Blind | State::Runs(Class::Unclear))
+    }
+
+    /// What the rule alone says, without the kernel and without slots.
+    fn by_rule(&self, room: &Room, ty: usize, kind: &Kind) -> u32 {
+        match &room.state {
+            State::Counter(left) => *left,
+            State::Pool(left) => kind.cost.map_or(0, |cost| fits(left, cost)),
+            State::Runs(class) => match class {
+                Class::Unclear => 0,
+                Class::Only(runs) if *runs != kind.class => 0,
+                _ if kind.mig.is_some() => 0,
+                _ => kind.max.saturating_sub(room.devices),
+            },
+            State::Region(region) => {
+                let mut region = *region;
+                let placed = kind.ids.iter().filter(|id| region.put(**id, kind.slots)).count();
+                u32::try_from(placed).unwrap_or(u32::MAX)
+            }
+            State::Moves(moves) => self.mig_left(moves, ty, kind),
+            State::Whole | State::Card | State::Blind | State::KernelOnly { .. } => 0,
+        }
+    }
+
+    /// MIG. A device that came took the place of one of its own type. Those of other types with as many slices may
+    /// have taken a whole instance from it, each; those with other slices live in other instances.
+    fn mig_left(&self, moves: &Moves, ty: usize, kind: &Kind) -> u32 {
+        let Some(mig) = kind.mig else { return 0 };
+        let mut left = i64::from(kind.more);
+        for (other, moved) in moves.iter() {
+            if usize::from(other) == ty {
+                left -= i64::from(moved);
+            } else if moved > 0 && self.slices(other) == Some(mig.slices) {
+                match mig.per_instance {
+                    Some(per_instance) => left -= i64::from(moved) * i64::from(per_instance),
+                    None => return 0,
+                }
+            }
+        }
+        u32::try_from(left.max(0)).unwrap_or(u32::MAX)
+    }
+
+    fn slices(&self, ty: u16) -> Option<u32> {
+        let kind = self.kinds.get(usize::from(ty))?;
+        kind.mig.map(|mig| mig.slices)
+    }
+
+    /// The rule's state with the residents.
+    fn state_as_read(&self) -> State {
+        let residents = || {
+            self.facts
+                .types
+                .iter()
+                .zip(&self.kinds)
+                .filter(|(facts, _)| facts.resident > 0)
+        };
+        if residents().any(|(facts, _)| facts.whole) {
+            return State::Whole;
+        }
+        let state = self.state_of_rule();
+        match state {
+            State::Runs(_) => {
+                let mut classes = residents().map(|(_, kind)| kind.class);
+                let class = match classes.next() {
+                    None if self.facts.strangers > 0 => Class::Unclear,
+                    None => Class::Any,
+                    Some(first) if classes.all(|class| class == first) => Class::Only(first),
+                    Some(_) => Class::Unclear,
+                };
+                State::Runs(class)
+            }
+            State::Region(region) => self.region_as_read(region).map_or(State::Blind, State::Region),
+            state => state,
+        }
+    }
+
+    /// The rule's state without devices; what it cannot know without them is the kernel's word.
+    fn state_of_rule(&self) -> State {
+        match self.facts.rule {
+            Rule::Counter => {
+                let types = self.facts.types.iter().filter(|facts| !facts.whole);
+                State::Counter(types.map(|facts| facts.available).max().unwrap_or(0))
+            }
+            Rule::SharedPool => {
+                let mut least = [0; 3];
+                for (facts, kind) in self.facts.types.iter().zip(&self.kinds) {
+                    let Cost(cost) = kind.cost.unwrap_or_default();
+                    for (least, cost) in least.iter_mut().zip(cost) {
+                        *least = cost.saturating_mul(facts.available).max(*least);
+                    }
+                }
+                State::Pool(least)
+            }
+            Rule::SameType | Rule::SameFramebuffer => State::Runs(Class::Any),
+            Rule::MixedSizes if self.region.is_some() => State::Region(Region::default()),
+            Rule::MixedSizes => State::Blind,
+            Rule::Mig => State::Moves(Moves::new()),
+            Rule::WholeCard => State::Card,
+        }
+    }
+
+    /// Every resident at its place, when all places are known and possible.
+    fn region_as_read(&self, mut region: Region) -> Option<Region> {
+        if self.facts.devices() == 0 {
+            return Some(region);
+        }
+        let Placements::At(placed) = &self.facts.placements else {
+            return None;
+        };
+        let length = self.region?;
+        let mut counts = vec![0_u32; self.kinds.len()];
+        for device in placed {
+            let kind = self.kinds.get(device.ty)?;
+            *counts.get_mut(device.ty)? += 1;
+            let inside = device.id.checked_add(kind.slots).is_some_and(|end| end <= length);
+            (inside && region.put(device.id, kind.slots)).then_some(())?;
+        }
+        let all = self.facts.types.iter().map(|facts| facts.resident).eq(counts);
+        (all && self.facts.strangers == 0).then_some(region)
+    }
+
+    /// Compares what the rule says of the state as read with what the kernel says.
+    fn believe_the_kernel(&mut self) {
+        let base = self.base;
+        let sriov = self.facts.slots.is_some();
+        let rules: Vec<u32> = self
+            .kinds
+            .iter()
+            .enumerate()
+            .map(|(ty, kind)| self.by_rule(&base, ty, kind).min(base.slots))
+            .collect();
+        for ((kind, facts), rule) in self.kinds.iter_mut().zip(&self.facts.types).zip(rules) {
+            let kernel = facts.available;
+            if kind.whole {
+                kind.denied = kernel == 0 && (base.devices == 0 || sriov);
+            } else if kernel == 0 {
+                kind.denied = rule > 0;
+            } else if sriov && rule > 0 {
+                kind.missing_slots = base.slots.saturating_sub(kernel);
+            } else if rule >= kernel {
+                kind.missing = rule - kernel;
+            } else {
+                // The sum over virtual functions, a placement nobody knows and an instance nobody sees prove one.
+                let one = sriov || matches!(self.facts.rule, Rule::MixedSizes | Rule::Mig);
+                kind.proven = if one { 1 } else { kernel };
+                self.doubted |= base.state != State::Whole;
+            }
+        }
+    }
+
+    /// Free virtual functions when so many devices are gone from the state as read.
+    fn slots_after(&self, gone: u32) -> u32 {
+        match self.facts.slots {
+            None => NO_SLOTS,
+            Some(all) => self.base.slots.saturating_add(gone).min(all),
+        }
+    }
+
+    fn give_slot(&self, slots: u32) -> u32 {
+        match self.facts.slots {
+            None => NO_SLOTS,
+            Some(all) => slots.saturating_add(1).min(all),
+        }
+    }
+}
+
+fn take_slot(slots: u32) -> u32 {
+    if slots == NO_SLOTS {
+        NO_SLOTS
+    } else {
+        slots.saturating_sub(1)
+    }
+}
+
+/// How often a cost fits into what is left; what costs nothing is not known to fit at all.
+fn fits(left: &[u32; 3], Cost(cost): Cost) -> u32 {
+    let parts = left.iter().zip(cost).filter_map(|(left, cost)| left.checked_div(cost));
+    parts.min().unwrap_or(0)
+}
+
+/// Mixed sizes: the framebuffer in slots (GiB), the size of the type of which one fills the GPU.
+fn region(facts: &GpuFacts) -> Option<u16> {
+    facts.architecture?;
+    let mut full = facts.types.iter().filter(|facts| {
+        let alone = facts.max == Some(1);
+        alone && !facts.whole && facts.mig.is_none()
+    });
+    let size = full.find_map(|facts| facts.size_mib)? / 1024;
+    u16::try_from(size).ok().filter(|size| (1..=MAX_REGION).contains(size))
+}
+
+/// The sizes that there are, largest first.
+fn sizes(facts: &GpuFacts) -> Vec<u32> {
+    let mut sizes: Vec<u32> = facts.types.iter().filter_map(size).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.dedup();
+    sizes
+}
+
+/// A type's size for the comparison of sizes; the whole card has none, it fits where nothing is.
+fn size(facts: &super::TypeFacts) -> Option<u32> {
+    let Cost([first, ..]) = facts.cost.unwrap_or_default();
+    (!facts.whole).then(|| facts.size_mib.unwrap_or(first))
+}
+
+fn kinds(facts: &GpuFacts, region: Option<u16>) -> Vec<Kind> {
+    let sizes = sizes(facts);
+    let mut classes: BTreeMap<u32, u16> = BTreeMap::new();
+    let extents: Vec<Extent> = facts
+        .types
+        .iter()
+        .map(|facts| {
+            // Types of MIG have no placement on the whole GPU.
+            let mib = facts.size_mib.filter(|_| facts.mig.is_none() && !facts.whole);
+            Extent {
+                size: u16::try_from(mib.unwrap_or(0) / 1024).unwrap_or(0),
+                max: facts.max.and_then(|max| u16::try_from(max).ok()).unwrap_or(0),
+            }
+        })
+        .collect();
+    let mixed = region
+        .zip(facts.architecture)
+        .filter(|_| facts.rule == Rule::MixedSizes);
+    let mut ids = match mixed {
+        Some((region, architecture)) => placement::supported_ids(region, &extents, architecture),
+        None => vec![Vec::new(); extents.len()],
+    }
+    .into_iter();
+    let devices = facts.devices();
+    (0_u16..)
+        .zip(&facts.types)
+        .zip(extents)
+        .map(|((number, ty), extent)| Kind {
+            whole: ty.whole,
+            mig: ty.mig,
+            cost: ty.cost,
+            class: match ty.size_mib {
+                Some(mib) if facts.rule == Rule::SameFramebuffer => *classes.entry(mib).or_insert(number),
+                _ => number,
+            },
+            // Without a maximum, what the kernel proves: on an empty GPU and beside its own kind it counts devices.
+            max: ty.max.unwrap_or_else(|| match (ty.available, facts.slots) {
+                (0, _) => 0,
+                (available, None) => devices.saturating_add(available),
+                (_, Some(_)) => devices.saturating_add(1),
+            }),
+            size: size(ty).and_then(|size| sizes.iter().position(|other| *other == size)),
+            slots: mixed.map_or(0, |(region, architecture)| {
+                placement::slots(region, extent, architecture)
+            }),
+            ids: ids.next().unwrap_or_default(),
+            more: match ty.mig.and_then(|mig| mig.more) {
+                Some(more) => more,
+                None => ty.available.min(1),
+            },
+            missing: 0,
+            missing_slots: 0,
+            denied: false,
+            proven: 0,
+        })
+        .collect()
+}
