@@ -7,6 +7,7 @@ use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::map::{self, Map};
 use crate::text;
 use mdevkit_core::{Slot, Uuid};
+use std::fmt;
 use std::ops::Range;
 
 /// A piece of the input and what stands there instead.
@@ -48,7 +49,7 @@ impl Splice {
 /// assert_eq!(edited.into_bytes(), xml);
 /// # Ok::<(), mdevkit_xml::XmlError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Edited {
     bytes: Vec<u8>,
     devices: Vec<(Slot, Uuid)>,
@@ -79,6 +80,17 @@ impl Edited {
     /// What was changed, in the order of the input.
     pub fn splices(&self) -> &[Splice] {
         &self.splices
+    }
+}
+
+/// Without the document: it may hold passwords, and what is printed for developers ends up in logs.
+impl fmt::Debug for Edited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edited")
+            .field("bytes", &self.bytes.len())
+            .field("devices", &self.devices)
+            .field("splices", &self.splices)
+            .finish()
     }
 }
 

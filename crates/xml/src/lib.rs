@@ -32,7 +32,7 @@
 //! // A program reads it as values.
 //! let domain = read(edited.bytes())?;
 //! assert_eq!(domain.name, "vm & co");
-//! assert_eq!(domain.requests.unwrap().requests[0].spec.as_str(), "V100DX-4Q");
+//! assert_eq!(domain.requests.unwrap().requests[0].ask.to_string(), "V100DX-4Q");
 //!
 //! // And what was put in comes out, to the byte.
 //! assert_eq!(eject(edited.bytes(), &Eject::All)?.bytes(), xml.as_bytes());
@@ -111,6 +111,8 @@ pub fn read_within(xml: &[u8], limits: &Limits) -> Result<Domain, XmlError> {
         alias: hostdev.alias,
     };
     Ok(Domain {
+        pinning: map.pins.pinning(),
+        os: map.os,
         name: map.name,
         uuid: map.uuid,
         requests: map.set.map(|set| RequestSet {

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 
 /// The most bindings in scope at one place.
 const BINDINGS: usize = 128;
+/// libosinfo's, under which virt-install and virt-manager say what the guest is.
+const OSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
@@ -20,6 +22,8 @@ pub(crate) enum Space {
     Unbound,
     /// [`NAMESPACE`].
     Ours,
+    /// [`OSINFO`].
+    Osinfo,
     /// Somebody else's.
     Foreign,
 }
@@ -102,6 +106,7 @@ impl<'a> Namespaces<'a> {
         let space = match uri.as_ref() {
             "" => Space::Unbound,
             NAMESPACE => Space::Ours,
+            OSINFO => Space::Osinfo,
             _ => Space::Foreign,
         };
         let default = match (prefix, self.live.last()) {

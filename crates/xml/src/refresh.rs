@@ -52,7 +52,7 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
                 (None, _, None) => continue,
             };
             splices.push(Splice::replace(place.clone(), new.to_string()));
-            if let Some(attr) = request.and_then(|at| at.uuid_attr.as_ref()) {
+            if let Some(attr) = request.and_then(|at| at.attr("uuid")) {
                 splices.push(Splice::replace(attr.value.clone(), new.to_string()));
                 renewed.push(attr.value.start);
             }
@@ -62,11 +62,7 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
         }
         // A request whose hostdev is not there (yet) names the other domain's device too.
         for at in &set.requests {
-            let Some(attr) = at
-                .uuid_attr
-                .as_ref()
-                .filter(|attr| !renewed.contains(&attr.value.start))
-            else {
+            let Some(attr) = at.attr("uuid").filter(|attr| !renewed.contains(&attr.value.start)) else {
                 continue;
             };
             let new = match (at.request.slot, map.uuid) {

@@ -5,8 +5,9 @@
 
 use crate::NAMESPACE;
 use crate::layout::Line;
+use crate::map::ATTRIBUTES;
 use crate::notes::Notes;
-use mdevkit_core::{Alias, DeviceApi, Request, Slot, Uuid};
+use mdevkit_core::{Alias, Ask, AtLeast, DeviceApi, Request, Slot, Uuid, What};
 
 /// A `<hostdev>`, without an address: libvirt assigns one.
 pub(crate) fn hostdev(slot: Slot, uuid: Uuid, model: DeviceApi) -> Vec<Line> {
@@ -39,12 +40,37 @@ pub(crate) fn request(prefix: &str, slot: Slot, request: &Request) -> Line {
         }
     };
     attribute("slot", Some(slot.to_string()));
-    attribute("type", Some(request.spec.to_string()));
-    attribute("policy", request.policy.map(|policy| policy.to_string()));
-    attribute("parent", request.parent.as_ref().map(ToString::to_string));
-    attribute("params", request.params.as_ref().map(ToString::to_string));
+    // The hostdev has the UUID.
+    for name in ATTRIBUTES.into_iter().filter(|name| !matches!(*name, "slot" | "uuid")) {
+        attribute(name, value(request, name));
+    }
     text.push_str("/>");
     line(0, text)
+}
+
+/// What an attribute of a request is, if it has it.
+pub(crate) fn value(request: &Request, name: &str) -> Option<String> {
+    let need = match &request.ask {
+        Ask::For(What::AtLeast(need)) => *need,
+        _ => AtLeast::default(),
+    };
+    match (name, &request.ask) {
+        ("slot", _) => request.slot.map(|slot| slot.to_string()),
+        ("type", Ask::For(What::Type(spec))) => Some(spec.to_string()),
+        ("profile", Ask::Profile(profile)) => Some(profile.to_string()),
+        ("class", _) => need.series.map(|series| series.to_string()),
+        ("framebuffer", _) => need.framebuffer_mib.map(|mib| mib.to_string()),
+        ("heads", _) => need.heads.map(|heads| heads.to_string()),
+        ("resolution", _) => need.resolution.map(|resolution| resolution.to_string()),
+        ("uuid", _) => request.uuid.map(|uuid| uuid.to_string()),
+        ("group", _) => request.group.as_ref().map(ToString::to_string),
+        ("policy", _) => request.policy.map(|policy| policy.to_string()),
+        ("parent", _) => request.parent.as_ref().map(ToString::to_string),
+        ("numa", _) => request.numa.map(|numa| numa.to_string()),
+        ("apart", _) => request.apart.map(|apart| if apart { "yes" } else { "no" }.to_owned()),
+        ("params", _) => request.params.as_ref().map(ToString::to_string),
+        _ => None,
+    }
 }
 
 /// Our element around requests.

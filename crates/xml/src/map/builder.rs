@@ -15,6 +15,9 @@ use crate::scan::{Scanner, Tag, Token};
 use crate::{text, uuid};
 use std::borrow::Cow;
 
+/// The longest `id` of an operating system that is kept, in bytes.
+const OS_ID: usize = 256;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Domain,
@@ -24,6 +27,9 @@ pub(super) enum Role {
     Devices { first: bool },
     Requests,
     Request,
+    Libosinfo,
+    Numatune,
+    Cputune,
     Hostdev,
     Source,
     Skip,
@@ -139,7 +145,30 @@ impl<'a> Builder<'a> {
                 self.map.devices.get_or_insert_default();
                 Role::Devices { first }
             }
+            (Some(Role::Domain), "numatune") => Role::Numatune,
+            (Some(Role::Domain), "cputune") => Role::Cputune,
+            (Some(Role::Domain), "vcpu") => {
+                self.vcpu();
+                Role::Skip
+            }
+            (Some(Role::Numatune), "memory") => {
+                self.numatune_memory();
+                Role::Skip
+            }
+            (Some(Role::Numatune), "memnode") => {
+                self.numatune_memnode();
+                Role::Skip
+            }
+            (Some(Role::Cputune), "vcpupin") => {
+                self.vcpupin();
+                Role::Skip
+            }
             (Some(Role::Metadata), _) if ours => self.requests(tag)?,
+            (Some(Role::Metadata), _) if self.is_osinfo(tag, "libosinfo") => Role::Libosinfo,
+            (Some(Role::Libosinfo), _) if self.is_osinfo(tag, "os") => {
+                self.os();
+                Role::Skip
+            }
             (Some(Role::Requests), _) if ours && lexical::split(tag.name).1 == "request" => self.request(tag)?,
             (Some(Role::Requests), _) => {
                 let message = format!(
@@ -166,6 +195,22 @@ impl<'a> Builder<'a> {
             }
             _ => Role::Skip,
         })
+    }
+
+    fn is_osinfo(&self, tag: &Tag<'a>, local: &str) -> bool {
+        tag.space == Space::Osinfo && lexical::split(tag.name).1 == local
+    }
+
+    /// The first `<libosinfo:os>` says which guest it is. An `id` that is no line of text is passed over: it is shown to
+    /// people, and it is somebody else's to correct.
+    fn os(&mut self) {
+        let id = self.scanner.attrs().iter().find(|attr| attr.name == "id");
+        if let (Some(id), None) = (id, &self.map.os) {
+            let id = lexical::value(id.raw);
+            if (1..=OS_ID).contains(&id.len()) && !id.contains(char::is_control) {
+                self.map.os = Some(id.into_owned());
+            }
+        }
     }
 
     fn not_a_domain(&self, tag: &Tag<'a>) -> XmlError {

@@ -5,7 +5,7 @@
 
 use super::Element;
 use super::builder::Builder;
-use super::requests::bad_uuid;
+use super::request::bad_uuid;
 use crate::error::{XmlError, XmlErrorKind as Kind};
 use crate::lexical::{self, Attr};
 use crate::scan::Tag;
@@ -123,7 +123,7 @@ impl<'a> Builder<'a> {
 
 /// The attribute that libvirt reads by this name: `virXMLPropString()` is libxml2's `xmlGetProp()`, which takes the first
 /// of the name under whatever prefix.
-fn property<'s, 'a>(attrs: &'s [Attr<'a>], name: &str) -> Option<&'s Attr<'a>> {
+pub(super) fn property<'s, 'a>(attrs: &'s [Attr<'a>], name: &str) -> Option<&'s Attr<'a>> {
     attrs
         .iter()
         .find(|attr| matches!(lexical::split(attr.name), (prefix, local) if local == name && prefix != "xmlns"))

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  /domain ─┬─ name, uuid                       the first of each
-//!           ├─ metadata ── {ours}requests ── {ours}request       requests.rs
+//!           ├─ metadata ─┬─ {ours}requests ── {ours}request      requests.rs, request.rs
+//!           │            └─ {libosinfo}libosinfo ── os
+//!           ├─ numatune, cputune, vcpu                           pinning.rs
 //!           └─ devices ─── hostdev ─┬─ source ── address         hostdev.rs
 //!                                   └─ alias
 //! ```
@@ -14,11 +16,15 @@
 mod builder;
 mod hostdev;
 mod order;
+mod pinning;
+mod request;
 mod requests;
 
 pub(crate) use builder::map;
 pub(crate) use hostdev::HostdevAt;
 pub(crate) use order::Anchor;
+pub(crate) use pinning::Pins;
+pub(crate) use request::{ATTRIBUTES, RequestAt};
 pub(crate) use requests::Set;
 
 use crate::lexical::Attr;
@@ -36,6 +42,9 @@ pub(crate) struct Map<'a> {
     pub(crate) devices: Option<Element<'a>>,
     pub(crate) set: Option<Set<'a>>,
     pub(crate) hostdevs: Vec<HostdevAt<'a>>,
+    pub(crate) pins: Pins,
+    /// The `id` of `<libosinfo:os>`.
+    pub(crate) os: Option<String>,
     /// Where `<metadata>`, `<devices>`, a child of metadata and a hostdev would go.
     pub(crate) for_metadata: Anchor,
     pub(crate) for_devices: Anchor,

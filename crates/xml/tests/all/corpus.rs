@@ -1,7 +1,9 @@
 //! Every fixture through every operation: what must hold for all domains, however they are written.
 
 use crate::common::{fixture, fixtures, others};
-use mdevkit_core::{DeviceApi, Domain, Hostdev, HostdevKind, Policy, Request, RequestSet, Uuid, device_uuid, wants};
+use mdevkit_core::{
+    DeviceApi, Domain, Hostdev, HostdevKind, Pinning, Profiles, Request, RequestSet, TypeSpec, Uuid, device_uuid, wants,
+};
 use mdevkit_xml::{Eject, Injection, NewDevice, complete, eject, inject, may_concern_us, read, refresh};
 
 fn random() -> impl FnMut() -> Uuid {
@@ -13,7 +15,9 @@ fn random() -> impl FnMut() -> Uuid {
 }
 
 fn two_devices() -> Injection {
+    // One fixture has such devices already.
     Injection::new()
+        .more()
         .device(NewDevice::new("V100DX-4Q".parse().unwrap()))
         .device(NewDevice::new("mtty-2".parse().unwrap()))
 }
@@ -67,8 +71,13 @@ fn devices_injected_one_by_one_come_out_in_any_order() {
         let [one, two] = &two_devices().requests[..] else {
             panic!("two")
         };
-        let first = Injection::new().device(one.clone()).apply(&xml, &mut fresh).unwrap();
+        let first = Injection::new()
+            .more()
+            .device(one.clone())
+            .apply(&xml, &mut fresh)
+            .unwrap();
         let second = Injection::new()
+            .more()
             .device(two.clone())
             .apply(first.bytes(), &mut fresh)
             .unwrap();
@@ -79,6 +88,21 @@ fn devices_injected_one_by_one_come_out_in_any_order() {
         assert_eq!(out(last_first.bytes(), &first).bytes(), xml, "{name}");
         let first_first = out(second.bytes(), &first);
         assert_eq!(out(first_first.bytes(), &second).bytes(), xml, "{name}");
+    }
+}
+
+/// An injection says what a domain is to have.
+#[test]
+fn the_same_injection_twice_changes_nothing() {
+    for (name, xml) in fixtures() {
+        let injection = Injection {
+            more: false,
+            ..two_devices()
+        };
+        let once = injection.apply(&xml, random()).unwrap();
+        let twice = injection.apply(once.bytes(), random()).unwrap();
+        assert!(!twice.changed() && twice.devices().is_empty(), "{name}: {twice:?}");
+        assert_eq!(twice.bytes(), once.bytes(), "{name}");
     }
 }
 
@@ -99,11 +123,11 @@ fn a_second_opinion_sees_nothing_else_change() {
 fn what_is_injected_can_be_started() {
     for (name, xml) in fixtures() {
         let done = complete(&xml, DeviceApi::VfioPci, random()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let before = wants(&read(done.bytes()).unwrap(), Policy::DepthFirst).unwrap().wants;
+        let before = wants(&read(done.bytes()).unwrap(), &Profiles::new()).unwrap().wants;
         let edited = two_devices().apply(done.bytes(), random()).unwrap();
         let domain = read(edited.bytes()).unwrap();
         assert!(may_concern_us(edited.bytes()), "{name}");
-        let found = wants(&domain, Policy::DepthFirst).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found = wants(&domain, &Profiles::new()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(found.warnings.is_empty(), "{name}");
         assert_eq!(found.wants.len(), before.len() + 2, "{name}");
         for (slot, uuid) in edited.devices() {
@@ -181,8 +205,8 @@ fn values_are_read_as_values() {
     assert_eq!(domain.name, "vm é<😀");
     let set = domain.requests.as_ref().unwrap();
     assert_eq!(set.injected_for, Some(domain.uuid));
-    assert_eq!(set.requests[0].spec.as_str(), "V100DX-4Q");
-    let want = &wants(&domain, Policy::DepthFirst).unwrap().wants[0];
+    assert_eq!(set.requests[0].ask.to_string(), "V100DX-4Q");
+    let want = &wants(&domain, &Profiles::new()).unwrap().wants[0];
     assert_eq!(want.uuid.to_string(), "53764d0e-85a0-42b4-af5c-2046b460b1dc");
     assert_eq!(want.device_api, Some(DeviceApi::VfioPci));
 }
@@ -213,6 +237,8 @@ fn a_recorded_start_is_read_to_the_last_value() {
                 },
                 alias: alias.map(str::to_owned),
             }],
+            pinning: Pinning::default(),
+            os: None,
         };
         assert_eq!(read(&xml).unwrap(), recorded, "{file}");
 
@@ -224,7 +250,7 @@ fn a_recorded_start_is_read_to_the_last_value() {
             injected_for: Some(recorded.uuid),
             requests: vec![Request {
                 slot: Some(slot),
-                ..Request::new("V100DX-4Q".parse().unwrap())
+                ..Request::new("V100DX-4Q".parse::<TypeSpec>().unwrap())
             }],
         });
         with.hostdevs.push(Hostdev {

@@ -1,7 +1,7 @@
 //! Which devices come, go and change: slots, UUIDs, clones, requests written by hand.
 
 use crate::common::fixture;
-use mdevkit_core::{Code, DeviceApi, Request, Slot, Uuid, device_uuid};
+use mdevkit_core::{AtLeast, Code, DeviceApi, Policy, Request, Slot, TypeSpec, Uuid, device_uuid};
 use mdevkit_xml::{Eject, Injection, NewDevice, XmlErrorKind as Kind, complete, eject, inject, read, refresh};
 
 const XML: &str = "<domain>\n  <uuid>11111111-0000-0000-0000-000000000001</uuid>\n  <devices/>\n</domain>\n";
@@ -30,7 +30,7 @@ fn device(spec: &str) -> NewDevice {
 fn at_slot(spec: &str, number: u16) -> NewDevice {
     Request {
         slot: Some(slot(number)),
-        ..Request::new(spec.parse().unwrap())
+        ..Request::new(spec.parse::<TypeSpec>().unwrap())
     }
     .into()
 }
@@ -46,7 +46,7 @@ fn a_full_name_is_stored_as_the_short_one() {
     ] {
         let edited = inject(XML.as_bytes(), &[device(asked)]).unwrap();
         let requests = read(edited.bytes()).unwrap().requests.unwrap().requests;
-        assert_eq!(requests[0].spec.as_str(), stored);
+        assert_eq!(requests[0].ask.to_string(), stored);
     }
 }
 
@@ -66,11 +66,12 @@ fn slots_are_the_lowest_unused_and_uuids_are_made_from_them() {
 #[test]
 fn a_slot_that_is_taken_is_refused() {
     let first = inject(XML.as_bytes(), &[at_slot("a", 3)]).unwrap();
-    assert_eq!(
-        inject(first.bytes(), &[at_slot("a", 3)]).unwrap_err().kind(),
-        &Kind::SlotTaken { slot: slot(3) }
-    );
+    let taken = Kind::SlotTaken { slot: slot(3) };
+    assert_eq!(inject(first.bytes(), &[at_slot("b", 3)]).unwrap_err().kind(), &taken);
+    assert!(!inject(first.bytes(), &[at_slot("a", 3)]).unwrap().changed());
     assert!(inject(XML.as_bytes(), &[at_slot("a", 3), at_slot("b", 3)]).is_err());
+    let more = Injection::new().more().device(at_slot("a", 3));
+    assert_eq!(more.apply(first.bytes(), never).unwrap_err().kind(), &taken);
 }
 
 #[test]
@@ -81,10 +82,87 @@ fn the_same_uuid_and_type_again_is_no_change() {
     let other = inject(first.bytes(), &[device("b").uuid(uuid(1))]).unwrap_err();
     assert_eq!(
         other.to_string(),
-        format!("UUID {} is taken: this domain's device of type a", uuid(1))
+        format!(
+            "UUID {} is taken: this domain's device for a; replace changes what it asks for",
+            uuid(1)
+        )
     );
     assert_eq!(other.code(), Code::Request);
     assert!(inject(XML.as_bytes(), &[device("a").uuid(uuid(1)), device("a").uuid(uuid(1))]).is_err());
+}
+
+/// Who has a slot or a UUID of its own is found first, whatever the order; each request counts once.
+#[test]
+fn what_is_there_is_counted() {
+    let has = inject(XML.as_bytes(), &[at_slot("a", 1), device("b").uuid(uuid(1))]).unwrap();
+    for (wanted, new) in [
+        (vec![device("a")], 0),
+        (vec![device("a"), device("a")], 1),
+        (vec![device("a"), at_slot("a", 1)], 1),
+        (vec![device("b"), device("b").uuid(uuid(1)), device("b")], 2),
+        (vec![device("b").policy(Policy::BreadthFirst)], 1),
+        (vec![device("b").model(DeviceApi::VfioAp)], 1),
+        (vec![device("b").uuid(uuid(2))], 1),
+    ] {
+        let edited = inject(has.bytes(), &wanted).unwrap();
+        assert_eq!(edited.devices().len(), new, "{wanted:?}");
+        assert!(!inject(edited.bytes(), &wanted).unwrap().changed(), "{wanted:?}");
+    }
+}
+
+#[test]
+fn a_device_whose_hostdev_was_taken_out_gets_one_again() {
+    let whole = inject(XML.as_bytes(), &[device("a"), device("b")])
+        .unwrap()
+        .into_bytes();
+    let whole = String::from_utf8(whole).unwrap();
+    let (start, end) = (
+        whole.find("\n    <hostdev").unwrap(),
+        whole.find("</hostdev>").unwrap() + 10,
+    );
+    let without = format!("{}{}", &whole[..start], &whole[end..]);
+    let again = inject(without.as_bytes(), &[device("b"), device("a")]).unwrap();
+    assert_eq!(again.devices(), [(slot(0), device_uuid(domain(), slot(0)))]);
+    assert_eq!(
+        read(again.bytes()).unwrap().requests,
+        read(whole.as_bytes()).unwrap().requests
+    );
+    assert_eq!(eject(again.bytes(), &Eject::All).unwrap().bytes(), XML.as_bytes());
+}
+
+#[test]
+fn a_device_that_asks_for_nothing_is_refused() {
+    let need = AtLeast::default();
+    for need in [
+        need,
+        AtLeast {
+            framebuffer_mib: Some(0),
+            ..need
+        },
+        AtLeast { heads: Some(0), ..need },
+        AtLeast {
+            resolution: Some("0x1080".parse().unwrap()),
+            ..need
+        },
+    ] {
+        let error = inject(XML.as_bytes(), &[NewDevice::needing(need)]).unwrap_err();
+        assert_eq!(error.code(), Code::Request, "{error}");
+    }
+}
+
+#[test]
+fn other_classes_of_devices_have_no_display() {
+    for (model, display) in [
+        (DeviceApi::VfioPci, true),
+        (DeviceApi::VfioCcw, false),
+        (DeviceApi::VfioAp, false),
+    ] {
+        let edited = inject(XML.as_bytes(), &[device("vfio_ap-passthrough").model(model)]).unwrap();
+        let text = String::from_utf8_lossy(edited.bytes());
+        assert!(text.contains(&format!("managed='no' model='{model}'")), "{text}");
+        assert_eq!(text.contains("display="), display, "{text}");
+        assert!(!text.contains("ramfb"), "{text}");
+    }
 }
 
 #[test]
@@ -103,8 +181,23 @@ fn a_domain_without_uuid_needs_one_for_each_device() {
 #[test]
 fn seventeen_devices_are_too_many() {
     let sixteen = inject(XML.as_bytes(), &vec![device("a"); 16]).unwrap();
-    let error = inject(sixteen.bytes(), &[device("a")]).unwrap_err();
-    assert_eq!(error.kind(), &Kind::TooManyDevices { count: 17, limit: 16 });
+    for seventeen in [
+        inject(sixteen.bytes(), &[device("b")]),
+        inject(sixteen.bytes(), &vec![device("a"); 17]),
+        Injection::new()
+            .more()
+            .device(device("a"))
+            .apply(sixteen.bytes(), never),
+    ] {
+        assert_eq!(
+            seventeen.unwrap_err().kind(),
+            &Kind::TooManyDevices { count: 17, limit: 16 }
+        );
+    }
+    let thousands = Injection::new()
+        .devices(device("a"), u16::MAX)
+        .apply(XML.as_bytes(), never);
+    assert!(matches!(thousands.unwrap_err().kind(), Kind::TooManyDevices { .. }));
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn only_direct_children_of_the_first_metadata_are_ours() {
     ] {
         let xml = format!("<domain xmlns:o='urn:o' xml:lang='en'>{inside}</domain>");
         let domain = read(xml.as_bytes()).unwrap_or_else(|error| panic!("{xml}: {error}"));
-        let found = domain.requests.map(|set| set.requests[0].spec.to_string());
+        let found = domain.requests.map(|set| set.requests[0].ask.to_string());
         assert_eq!(found.as_deref(), spec, "{inside}");
     }
 }

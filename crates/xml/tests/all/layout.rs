@@ -1,7 +1,7 @@
 //! How what is inserted looks: as its neighbours do, where libvirt would have put it.
 
 use crate::common::fixture;
-use mdevkit_core::{DeviceApi, Policy, Request};
+use mdevkit_core::{Ask, AtLeast, Numa, Policy, Request, Series, TypeSpec, What};
 use mdevkit_xml::{NewDevice, inject};
 
 fn injected(xml: &[u8]) -> String {
@@ -142,23 +142,36 @@ fn devices_have_a_canonical_order() {
 fn every_part_of_a_request_is_written_and_read() {
     let request = Request {
         slot: Some("7".parse().unwrap()),
+        group: Some("cad".parse().unwrap()),
         policy: Some(Policy::BreadthFirst),
         parent: Some("0000:3b:00.0".parse().unwrap()),
+        numa: Some(Numa::Strict),
+        apart: Some(true),
         params: Some("frame_rate_limiter=0,disable_vnc=1".parse().unwrap()),
-        ..Request::new("V100DX-4Q".parse().unwrap())
+        ..Request::new("V100DX-4Q".parse::<TypeSpec>().unwrap())
     };
-    let device = NewDevice::from(request.clone()).model(DeviceApi::VfioAp);
-    let xml = b"<domain><uuid>11111111-0000-0000-0000-000000000001</uuid></domain>";
-    let edited = inject(xml, &[device]).unwrap();
-    let text = String::from_utf8_lossy(edited.bytes());
-    assert_holds(
-        &text,
-        "<mdevkit:request slot=\"7\" type=\"V100DX-4Q\" policy=\"breadth-first\" parent=\"0000:3b:00.0\" \
-         params=\"frame_rate_limiter=0,disable_vnc=1\"/>",
-    );
-    assert_holds(&text, "managed='no' model='vfio-ap'><source>");
-    assert_eq!(
-        mdevkit_xml::read(edited.bytes()).unwrap().requests.unwrap().requests,
-        [request]
-    );
+    let need = AtLeast {
+        series: Some(Series::Q),
+        framebuffer_mib: Some(4096),
+        heads: Some(2),
+        resolution: Some("3840x2160".parse().unwrap()),
+    };
+    let rest = "group=\"cad\" policy=\"breadth-first\" parent=\"0000:3b:00.0\" numa=\"strict\" apart=\"yes\" \
+                params=\"frame_rate_limiter=0,disable_vnc=1\"/>";
+    for (ask, written) in [
+        (request.ask.clone(), "type=\"V100DX-4Q\""),
+        (
+            Ask::For(What::AtLeast(need)),
+            "class=\"Q\" framebuffer=\"4096\" heads=\"2\" resolution=\"3840x2160\"",
+        ),
+        (Ask::Profile("cad-large".parse().unwrap()), "profile=\"cad-large\""),
+    ] {
+        let request = Request { ask, ..request.clone() };
+        let xml = b"<domain><uuid>11111111-0000-0000-0000-000000000001</uuid></domain>";
+        let edited = inject(xml, &[request.clone().into()]).unwrap();
+        let text = String::from_utf8_lossy(edited.bytes());
+        assert_holds(&text, &format!("<mdevkit:request slot=\"7\" {written} {rest}"));
+        let requests = mdevkit_xml::read(edited.bytes()).unwrap().requests.unwrap().requests;
+        assert_eq!(requests, [request]);
+    }
 }

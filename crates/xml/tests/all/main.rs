@@ -14,3 +14,5 @@ mod layout;
 mod properties;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod words;
