@@ -1,6 +1,6 @@
 //! One attribute, one read or one write.
 //!
-//! Invariant: a read is one `read(2)` of at most a page, a write is exactly one `write(2)`. In sysfs each `write(2)` is
+//! Invariant: a read is one `read(2)` of at most a page (but for lists of CPUs), a write is exactly one `write(2)`. In sysfs each `write(2)` is
 //! one store, so a text split in two is two commands; and a file opened with `O_CREAT` answers `EACCES` instead of
 //! `ENOENT` where it is missing, so neither that nor `O_TRUNC` is ever asked for. The last component is never followed
 //! as a link: attributes are files.
@@ -32,28 +32,27 @@ const LIMIT: usize = 4096;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read_text(path: &Path) -> Result<Option<String>, SysfsError> {
-    let mut bytes = match read_bytes(path) {
-        Ok(bytes) => bytes,
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(source) => {
-            return Err(SysfsError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    if bytes.len() >= LIMIT {
-        return Err(SysfsError::TooLong {
-            path: path.to_owned(),
-            limit: LIMIT - 1,
-        });
-    }
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| SysfsError::NotText { path: path.to_owned() })
+    text(path, LIMIT, |mut file| {
+        let mut bytes = vec![0; LIMIT];
+        let length = loop {
+            match file.read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        bytes.truncate(length);
+        Ok(bytes)
+    })
+}
+
+/// The same for the few attributes that may be longer than a page: lists of CPUs (`BIN_ATTR`s, which the kernel gives
+/// a page at a time). Fails where there are `limit` bytes or more. Opens 1.
+pub(crate) fn read_long_text(path: &Path, limit: usize) -> Result<Option<String>, SysfsError> {
+    text(path, limit, |file| {
+        let mut bytes = Vec::new();
+        file.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    })
 }
 
 /// Writes `bytes` with exactly one `write(2)` to a file that exists. Opens 1.
@@ -89,17 +88,35 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// Opens, reads, and checks what was read.
+fn text(
+    path: &Path,
+    limit: usize,
+    read: impl FnOnce(File) -> io::Result<Vec<u8>>,
+) -> Result<Option<String>, SysfsError> {
     // O_NONBLOCK changes nothing on sysfs; in a tree that is not sysfs it keeps a pipe from stopping us.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    let mut bytes = vec![0; LIMIT];
-    let length = loop {
-        match file.read(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => break other?,
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    let mut bytes = match opened.and_then(read) {
+        Ok(bytes) => bytes,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(source) => {
+            return Err(SysfsError::Read {
+                path: path.to_owned(),
+                source,
+            });
         }
     };
-    bytes.truncate(length);
-    Ok(bytes)
+    if bytes.len() >= limit {
+        return Err(SysfsError::TooLong {
+            path: path.to_owned(),
+            limit: limit - 1,
+        });
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| SysfsError::NotText { path: path.to_owned() })
 }

@@ -1,5 +1,14 @@
-//! The kernel's mediated-device files as types: what there is, create, remove, who holds it. No policy and no record
-//! of who owns what: those are the callers'.
+//! The kernel's files of mediated devices and their GPUs as types: what there is, create, remove, who holds it. No
+//! policy and no record of who owns what: those are the callers'.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`mdev`] | parents, their types, their devices |
+//! | [`pci`] | graphics cards and their virtual functions |
+//! | [`framework`] | what shows how a function's devices are made |
+//! | [`topology`] | NUMA nodes and their CPUs |
+//! | [`pci_ids`] | names for people |
+//! | [`in_use`] | who holds a device |
 //!
 //! Three rules hold in every module:
 //!
@@ -35,10 +44,15 @@
 
 pub mod attr;
 mod error;
+pub mod framework;
 pub mod in_use;
 mod link;
 pub mod mdev;
+mod number;
+pub mod pci;
+pub mod pci_ids;
 mod root;
+pub mod topology;
 
 pub use error::SysfsError;
 pub use root::Root;

@@ -6,7 +6,10 @@
 
 use crate::attr::is_gone;
 use crate::error::excerpt;
-use crate::{Root, SysfsError};
+use crate::{Root, SysfsError, number};
+use mdevkit_core::ParentName;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -41,6 +44,36 @@ pub(crate) fn target_name(path: &Path) -> Result<Option<String>, SysfsError> {
         Some(Some(target)) => match target.file_name().and_then(OsStr::to_str) {
             Some(name) => Ok(Some(name.to_owned())),
             None => Err(bad_target(path.to_owned(), target.as_os_str(), expected)),
+        },
+    }
+}
+
+/// The number of the IOMMU group that a link `iommu_group` leads to; `None` when there is no such link. Opens 0.
+pub(crate) fn group(path: PathBuf) -> Result<Option<u32>, SysfsError> {
+    match target_name(&path)? {
+        None => Ok(None),
+        Some(name) => match number::decimal(&name) {
+            Some(group) => Ok(Some(group)),
+            None => Err(bad_target(
+                path,
+                OsStr::new(&name),
+                "expected the number of a group at its end",
+            )),
+        },
+    }
+}
+
+/// The PCI function that a link (`physfn`, `virtfn0`) leads to; `None` when there is no such link. Opens 0.
+pub(crate) fn function_name(path: &Path) -> Result<Option<ParentName>, SysfsError> {
+    match target_name(path)? {
+        None => Ok(None),
+        Some(name) => match name.parse::<ParentName>() {
+            Ok(function) if function.bdf().is_some() => Ok(Some(function)),
+            _ => Err(bad_target(
+                path.to_owned(),
+                OsStr::new(&name),
+                "expected a PCI address at its end",
+            )),
         },
     }
 }
@@ -81,6 +114,47 @@ pub(crate) fn names(path: &Path) -> Result<Vec<OsString>, SysfsError> {
         }
     }
     Ok(names)
+}
+
+/// Where the entries of one directory of links lead, each looked up once. One that goes away leaves a path that leads
+/// nowhere, which every reader takes as gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Places<K> {
+    dir: &'static str,
+    known: RefCell<BTreeMap<K, PathBuf>>,
+}
+
+impl<K: Ord + Clone + ToString> Places<K> {
+    pub(crate) fn new(dir: &'static str) -> Self {
+        Self {
+            dir,
+            known: RefCell::default(),
+        }
+    }
+
+    /// Where it is, below the root; `None` when there is no such entry. Opens 0.
+    pub(crate) fn of(&self, root: &Root, key: &K) -> Result<Option<PathBuf>, SysfsError> {
+        if let Some(place) = self.known.borrow().get(key) {
+            return Ok(Some(place.clone()));
+        }
+        let place = resolve(root, self.dir.as_ref(), &key.to_string())?;
+        if let Some(place) = &place {
+            self.known.borrow_mut().insert(key.clone(), place.clone());
+        }
+        Ok(place)
+    }
+}
+
+/// Whether something is there: a `stat` that follows no link. Opens 0.
+pub(crate) fn exists(path: &Path) -> Result<bool, SysfsError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(source) => Err(SysfsError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// `None`: nothing there; `Some(None)`: there, and not a link.

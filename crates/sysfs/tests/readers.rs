@@ -1,29 +1,18 @@
 //! The readers against plain trees: what a kernel shows, and what no kernel shows.
 #![expect(clippy::unwrap_used, reason = "a helper that cannot make its tree is a failed test")]
 
+mod tree;
+
 use mdevkit_sysfs::mdev::{Bus, Device, Readiness};
 use mdevkit_sysfs::{Root, SysfsError, attr, in_use};
+use nix::sys::stat::{Mode, SFlag, mknod};
 use std::fs::{File, create_dir_all};
-use std::io::Write;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use tempfile::TempDir;
+use tree::{link, put};
 
 const UUID: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const PARENT_DIR: &str = "sys/devices/virtual/mtty/mtty";
 const TYPE_DIR: &str = "sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-2";
-
-fn put(dir: &Path, file: &str, bytes: &[u8]) {
-    let path = dir.join(file);
-    create_dir_all(path.parent().unwrap()).unwrap();
-    File::create(path).unwrap().write_all(bytes).unwrap();
-}
-
-fn link(dir: &Path, file: &str, target: &str) {
-    let path = dir.join(file);
-    create_dir_all(path.parent().unwrap()).unwrap();
-    symlink(target, path).unwrap();
-}
 
 /// mtty as kernel 6.12 shows it, with one device, in group 0.
 fn mtty() -> TempDir {
@@ -373,4 +362,62 @@ fn a_parent_that_goes_away_is_gone_for_who_knew_it() {
     assert_eq!(bus.numa_node(&parent).unwrap(), None);
     let error = bus.create(&parent, &type_id, UUID.parse().unwrap()).unwrap_err();
     assert!(error.is_lost_race(), "{error}");
+}
+
+#[test]
+fn where_a_vgpu_is_may_not_be_known() {
+    let uuid = UUID.parse().unwrap();
+    for (text, expected) in [
+        (None, Ok(None)),
+        (Some("0\n"), Ok(Some(0))),
+        (Some("46\n"), Ok(Some(46))),
+        (Some("Not Applicable\n"), Ok(None)),
+        (Some("not applicable"), Ok(None)),
+        (Some("N/A\n"), Ok(None)),
+        (Some("\n"), Ok(None)),
+        (Some("-1\n"), Err("says \"-1\"")),
+        (Some("somewhere\n"), Err("says \"somewhere\"")),
+    ] {
+        let dir = mtty();
+        for file in ["placement_id", "gpu_instance_id"] {
+            if let Some(text) = text {
+                put(
+                    dir.path(),
+                    &format!("{PARENT_DIR}/{UUID}/nvidia/{file}"),
+                    text.as_bytes(),
+                );
+            }
+            let root = Root::at(dir.path());
+            let bus = Bus::new(&root);
+            let read = match file {
+                "placement_id" => bus.placement_id(uuid),
+                _ => bus.gpu_instance_id(uuid),
+            };
+            match (read, expected) {
+                (Ok(read), Ok(expected)) => assert_eq!(read, expected, "{text:?}"),
+                (Err(error), Err(says)) => {
+                    assert!(error.path().ends_with(format!("{UUID}/nvidia/{file}")), "{error}");
+                    assert!(error.to_string().contains(says), "{error}");
+                }
+                (read, _) => panic!("{text:?}: {read:?}"),
+            }
+        }
+    }
+    let dir = mtty();
+    let root = Root::at(dir.path());
+    let bus = Bus::new(&root);
+    let nvidia = format!("{PARENT_DIR}/{UUID}/nvidia");
+    put(dir.path(), &format!("{nvidia}/gpu_instance_id"), b"4294967295\n");
+    assert_eq!(bus.gpu_instance_id(uuid).unwrap(), None, "NVML's word for none");
+    put(dir.path(), &format!("{nvidia}/placement_id"), b"65535\n");
+    assert_eq!(bus.placement_id(uuid).unwrap(), None, "NVML's word for none");
+    std::fs::remove_file(dir.path().join(&nvidia).join("placement_id")).unwrap();
+    // What else answers ENXIO when it is opened: a socket.
+    let socket = dir.path().join(nvidia).join("placement_id");
+    mknod(&socket, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).unwrap();
+    let answer = File::open(&socket).unwrap_err().raw_os_error();
+    assert_eq!(answer, Some(nix::errno::Errno::ENXIO as i32));
+    assert_eq!(bus.placement_id(uuid).unwrap(), None, "no vGPU yet");
+    let other = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002".parse().unwrap();
+    assert_eq!(bus.placement_id(other).unwrap(), None, "no such device");
 }

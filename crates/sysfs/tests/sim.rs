@@ -4,7 +4,8 @@
 use mdevkit_core::{ParentName, TypeId, Uuid};
 use mdevkit_sim::{Fault, Sim, SimHandle, Target};
 use mdevkit_sysfs::mdev::{Bus, CreateError, Device, ParamsError, Readiness, RemoveError, Removed};
-use mdevkit_sysfs::{Root, in_use};
+use mdevkit_sysfs::pci::Pci;
+use mdevkit_sysfs::{Root, framework, in_use};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -67,6 +68,31 @@ fn a_device_is_whole_when_create_returns_and_gone_when_remove_does() {
     assert_eq!(bus.remove(uuid(1)).unwrap(), Removed::AlreadyGone);
     assert_eq!(bus.device(uuid(1)).unwrap(), None);
     assert_eq!(bus.available(&parent, &type_id).unwrap(), Some(12));
+}
+
+#[test]
+fn every_parent_that_is_a_card_is_one_on_the_bus() {
+    let lab = Lab::new(&["mtty", "v100dx:2"]);
+    let (bus, pci) = (lab.bus(), Pci::new(&lab.root));
+    let found = pci.functions().unwrap();
+    assert!(found.unreadable.is_empty() && found.with_virtual.is_empty());
+    let parents = bus.parents().unwrap();
+    let cards: Vec<_> = parents.iter().filter_map(ParentName::bdf).collect();
+    assert_eq!(cards.len(), 2);
+    assert!(cards.iter().all(|card| found.display.contains(card)));
+    for parent in &parents {
+        assert_eq!(bus.pgpu_of(parent).unwrap().unwrap().as_parent(), parent, "no SR-IOV");
+    }
+    for card in cards {
+        assert_eq!(pci.ids(card).unwrap().unwrap().to_string(), "10de:1db5");
+        assert_eq!(
+            pci.numa_node(card).unwrap(),
+            bus.numa_node(&card.to_string().parse().unwrap()).unwrap()
+        );
+        let seen = framework::presence(&pci, card).unwrap().unwrap();
+        assert!(seen.mdev && !seen.vendor_vfio);
+        assert_eq!(seen.driver.as_deref(), Some("nvidia"));
+    }
 }
 
 #[test]

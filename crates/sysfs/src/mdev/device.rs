@@ -73,20 +73,9 @@ impl Bus<'_> {
     /// # Errors
     /// A link cannot be read, or does not end in a number.
     pub fn iommu_group(&self, uuid: Uuid) -> Result<Option<u32>, SysfsError> {
-        let Some(dir) = self.device_dir(uuid)? else {
-            return Ok(None);
-        };
-        let path = self.root.path(dir.join("iommu_group"));
-        let Some(name) = link::target_name(&path)? else {
-            return Ok(None);
-        };
-        match name.parse() {
-            Ok(group) if name.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(group)),
-            _ => Err(link::bad_target(
-                path,
-                OsStr::new(&name),
-                "expected the number of a group at its end",
-            )),
+        match self.device_dir(uuid)? {
+            Some(dir) => link::group(self.root.path(dir.join("iommu_group"))),
+            None => Ok(None),
         }
     }
 

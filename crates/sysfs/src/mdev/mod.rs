@@ -4,7 +4,7 @@
 //! ```text
 //! sys/class/mdev_bus/<parent> -> ../../devices/.../<parent>
 //! sys/devices/.../<parent>/mdev_supported_types/<type>/{name,description,device_api,available_instances,create}
-//! sys/devices/.../<parent>/<uuid>/{mdev_type,iommu_group,remove,nvidia/{vgpu_params,vm_name}}
+//! sys/devices/.../<parent>/<uuid>/{mdev_type,iommu_group,remove,nvidia/{vgpu_params,vm_name,placement_id}}
 //! sys/bus/mdev/devices/<uuid> -> ../../../devices/.../<parent>/<uuid>
 //! ```
 //!
@@ -15,6 +15,7 @@ mod create;
 mod device;
 mod offers;
 mod params;
+mod placement;
 mod remove;
 
 pub use create::CreateError;
@@ -22,10 +23,9 @@ pub use device::{Device, Readiness};
 pub use params::ParamsError;
 pub use remove::{RemoveError, Removed, Remover};
 
+use crate::link::Places;
 use crate::{Root, SysfsError, link};
 use mdevkit_core::{ParentName, Uuid};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const PARENTS: &str = "sys/class/mdev_bus";
@@ -35,9 +35,7 @@ const DEVICES: &str = "sys/bus/mdev/devices";
 #[derive(Clone, Debug)]
 pub struct Bus<'r> {
     root: &'r Root,
-    /// Where the parents' directories are, once they were looked up. A parent that goes away leaves a path that leads
-    /// nowhere, which every reader takes as gone.
-    parent_dirs: RefCell<BTreeMap<ParentName, PathBuf>>,
+    parents: Places<ParentName>,
 }
 
 impl<'r> Bus<'r> {
@@ -45,7 +43,7 @@ impl<'r> Bus<'r> {
     pub fn new(root: &'r Root) -> Self {
         Self {
             root,
-            parent_dirs: RefCell::default(),
+            parents: Places::new(PARENTS),
         }
     }
 
@@ -94,14 +92,7 @@ impl<'r> Bus<'r> {
 
     /// The parent's directory below the root; `None` when there is no such parent. Opens 0.
     fn parent_dir(&self, parent: &ParentName) -> Result<Option<PathBuf>, SysfsError> {
-        if let Some(dir) = self.parent_dirs.borrow().get(parent) {
-            return Ok(Some(dir.clone()));
-        }
-        let dir = link::resolve(self.root, PARENTS.as_ref(), parent.as_str())?;
-        if let Some(dir) = &dir {
-            self.parent_dirs.borrow_mut().insert(parent.clone(), dir.clone());
-        }
-        Ok(dir)
+        self.parents.of(self.root, parent)
     }
 
     /// The device's directory below the root; `None` when there is no such device. Opens 0.

@@ -2,9 +2,8 @@
 //! driver asks the GPU's resource manager for every one of them.
 
 use super::Bus;
-use crate::error::excerpt;
-use crate::{SysfsError, attr, link};
-use mdevkit_core::{Description, DeviceApi, ParentName, TypeId, TypeName, ValueError};
+use crate::{SysfsError, attr, link, number};
+use mdevkit_core::{Description, DeviceApi, ParentName, PgpuName, TypeId, TypeName, ValueError};
 use std::path::PathBuf;
 
 impl Bus<'_> {
@@ -59,19 +58,9 @@ impl Bus<'_> {
     /// # Errors
     /// The attribute cannot be read, or is not a decimal number of 32 bits.
     pub fn available(&self, parent: &ParentName, type_id: &TypeId) -> Result<Option<u32>, SysfsError> {
-        let Some(path) = self.type_file(parent, type_id, "available_instances")? else {
-            return Ok(None);
-        };
-        let Some(text) = attr::read_text(&path)? else {
-            return Ok(None);
-        };
-        match decimal(&text) {
-            Some(count) => Ok(Some(count)),
-            None => Err(SysfsError::NotANumber {
-                path,
-                says: excerpt(&text),
-                expected: "a count",
-            }),
+        match self.type_file(parent, type_id, "available_instances")? {
+            Some(path) => number::read_decimal(path, "a count"),
+            None => Ok(None),
         }
     }
 
@@ -81,21 +70,9 @@ impl Bus<'_> {
     /// # Errors
     /// The attribute cannot be read, or is not a number.
     pub fn numa_node(&self, parent: &ParentName) -> Result<Option<u32>, SysfsError> {
-        let Some(dir) = self.parent_dir(parent)? else {
-            return Ok(None);
-        };
-        let path = self.root.path(dir.join("numa_node"));
-        match attr::read_text(&path)? {
+        match self.parent_dir(parent)? {
+            Some(dir) => number::read_node(self.root.path(dir.join("numa_node"))),
             None => Ok(None),
-            Some(text) if text == "-1" => Ok(None),
-            Some(text) => match decimal(&text) {
-                Some(node) => Ok(Some(node)),
-                None => Err(SysfsError::NotANumber {
-                    path,
-                    says: excerpt(&text),
-                    expected: "a NUMA node or -1",
-                }),
-            },
         }
     }
 
@@ -103,18 +80,45 @@ impl Bus<'_> {
     /// Opens 0.
     ///
     /// # Errors
-    /// The link cannot be read, or does not end in a device's name.
+    /// The link cannot be read, or does not end in a PCI address.
     pub fn physical_function(&self, parent: &ParentName) -> Result<Option<ParentName>, SysfsError> {
+        match self.parent_dir(parent)? {
+            Some(dir) => link::function_name(&self.root.path(dir.join("physfn"))),
+            None => Ok(None),
+        }
+    }
+
+    /// The physical GPU that a parent is a part of: the physical function when the parent is a virtual one, else the
+    /// parent itself; `None` when there is no such parent (any more). Opens 0: it reads one link,
+    /// and the parent's own when this bus has not been asked about that parent before.
+    ///
+    /// # Errors
+    /// The link cannot be read, or does not end in a PCI address.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # use std::{fs::create_dir_all, os::unix::fs::symlink};
+    /// # create_dir_all(dir.path().join("sys/class/mdev_bus"))?;
+    /// # create_dir_all(dir.path().join("sys/devices/pci0000:00/0000:08:00.4"))?;
+    /// # symlink("../../devices/pci0000:00/0000:08:00.4", dir.path().join("sys/class/mdev_bus/0000:08:00.4"))?;
+    /// # symlink("../0000:08:00.0", dir.path().join("sys/devices/pci0000:00/0000:08:00.4/physfn"))?;
+    /// use mdevkit_sysfs::{Root, mdev::Bus};
+    /// let root = Root::at(dir.path());
+    /// let pgpu = Bus::new(&root).pgpu_of(&"0000:08:00.4".parse()?)?;
+    /// assert_eq!(pgpu.expect("the VF is there").as_str(), "0000:08:00.0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pgpu_of(&self, parent: &ParentName) -> Result<Option<PgpuName>, SysfsError> {
         let Some(dir) = self.parent_dir(parent)? else {
             return Ok(None);
         };
-        let path = self.root.path(dir.join("physfn"));
-        let Some(name) = link::target_name(&path)? else {
-            return Ok(None);
-        };
-        name.parse()
-            .map(Some)
-            .map_err(|source| SysfsError::Value { path, source })
+        if parent.bdf().is_some()
+            && let Some(physical) = self.physical_function(parent)?
+        {
+            return Ok(Some(physical.into()));
+        }
+        // A virtual function that went away has no link either, and was no GPU of its own.
+        Ok(link::exists(&self.root.path(dir))?.then(|| parent.clone().into()))
     }
 
     /// The path of a file of a type; `None` when there is no such parent. Opens 0.
@@ -149,12 +153,4 @@ impl Bus<'_> {
                 .map_err(|source| SysfsError::Value { path, source }),
         }
     }
-}
-
-/// Decimal digits and nothing else (`u32::from_str` would take a sign).
-fn decimal(text: &str) -> Option<u32> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
 }
