@@ -11,7 +11,9 @@
 //! ```
 //!
 //! With SR-IOV every free virtual function says 0 or 1 for itself, and their sum counts the same room many times. A
-//! sum above what the rule says is no contradiction then, and where the rule says nothing it proves one device.
+//! sum above what the rule says is no contradiction then, and where the rule says nothing it proves one device. So
+//! what is left in the state as read is the kernel's number where there are no virtual functions, and at most that
+//! where there are.
 
 use super::large::Large;
 use super::placement::{self, Extent, MAX_REGION};
@@ -114,11 +116,10 @@ impl Gpu {
             State::Region(_) => State::Region(Region::default()),
             State::Blind if self.region.is_some() => State::Region(Region::default()),
             State::Moves(moves) => State::Moves(
-                (0_u16..)
-                    .zip(&self.facts.types)
+                (self.facts.types.iter().enumerate())
                     .try_fold(moves, |moves, (ty, facts)| match resident(facts) {
                         Some(0) => Some(moves),
-                        count => moves.with(ty, -count?),
+                        count => moves.with(u16::try_from(ty).ok()?, -count?),
                     })
                     .unwrap_or(moves),
             ),
@@ -257,7 +258,7 @@ impl Gpu {
                 }
                 *taken = taken.checked_sub(1)?;
                 if *taken == 0 {
-                    next.state = self.base.state;
+                    return Some(self.base);
                 }
             }
             State::Counter(left) => *left = left.checked_add(1)?,
@@ -331,9 +332,16 @@ impl Gpu {
                 _ => kind.max.saturating_sub(room.devices),
             },
             State::Region(region) => {
-                let mut region = *region;
-                let placed = kind.ids.iter().filter(|id| region.put(**id, kind.slots)).count();
-                u32::try_from(placed).unwrap_or(u32::MAX)
+                // The first free id is taken each time, so those behind it that it overlaps are lost.
+                let mut end = 0;
+                let placed = kind.ids.iter().filter(|id| {
+                    let free = **id >= end && region.is_free(**id, kind.slots);
+                    if free {
+                        end = id.saturating_add(kind.slots);
+                    }
+                    free
+                });
+                u32::try_from(placed.count()).unwrap_or(u32::MAX)
             }
             State::Moves(moves) => self.mig_left(moves, ty, kind),
             State::Whole | State::Card | State::Blind | State::KernelOnly { .. } => 0,
@@ -545,7 +553,8 @@ fn kinds(facts: &GpuFacts, region: Option<u16>) -> Vec<Kind> {
     }
     .into_iter();
     let devices = facts.devices();
-    (0_u16..)
+    let numbers = (0..facts.types.len()).map(|position| u16::try_from(position).unwrap_or(u16::MAX));
+    numbers
         .zip(&facts.types)
         .zip(extents)
         .map(|((number, ty), extent)| Kind {

@@ -90,7 +90,7 @@ pub enum Rule {
     MixedSizes,
     /// Inside of GPU instances that an administrator made.
     Mig,
-    /// The card as a whole and nothing else.
+    /// The card as a whole and nothing else, whatever types it offers: a decision, where the other rules describe.
     WholeCard,
 }
 

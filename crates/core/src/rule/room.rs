@@ -57,11 +57,13 @@ const WORDS: usize = (super::placement::MAX_REGION as usize) / 64;
 struct Bits([u64; WORDS]);
 
 impl Bits {
-    /// Each word with the bits of `first .. first + count` that are in it.
+    /// The words that `first .. first + count` touches, each with its bits of them.
     fn words(&self, first: u32, count: u32) -> impl Iterator<Item = (u64, u64)> {
+        let bases = (first / 64 * 64..first.saturating_add(count)).step_by(64);
         self.0
             .iter()
-            .zip((0_u32..).step_by(64))
+            .skip((first / 64) as usize)
+            .zip(bases)
             .map(move |(word, base)| (*word, mask(base, first, count)))
     }
 
@@ -159,7 +161,10 @@ impl Moves {
 
     /// The same with `by` more of that type; none when it cannot be noted.
     pub(super) fn with(mut self, ty: u16, by: i16) -> Option<Self> {
-        if let Some(entry) = self.0.iter_mut().find(|entry| entry.0 == ty && **entry != Self::NONE) {
+        if ty == Self::NONE.0 {
+            return None;
+        }
+        if let Some(entry) = self.0.iter_mut().find(|entry| entry.0 == ty) {
             entry.1 = entry.1.checked_add(by)?;
         } else {
             let last = self.0.last_mut().filter(|last| **last == Self::NONE)?;
