@@ -92,6 +92,9 @@ impl Bus<'_> {
     /// parent itself; `None` when there is no such parent (any more). Opens 0: it reads one link,
     /// and the parent's own when this bus has not been asked about that parent before.
     ///
+    /// While virtual functions are switched off, each loses its link a moment before it goes
+    /// (`pci_iov_remove_virtfn()`), and is taken for itself: nothing can be created there any more.
+    ///
     /// # Errors
     /// The link cannot be read, or does not end in a PCI address.
     ///
