@@ -8,6 +8,12 @@ pub(crate) type TypeId = usize;
 /// A parent, by its place in the host's list.
 pub(crate) type ParentId = usize;
 
+/// A card (or what stands for one, where it is not PCI), by its place in the host's list.
+pub(crate) type GpuId = usize;
+
+/// A PCI function, by its place in the host's list.
+pub(crate) type FunctionId = usize;
+
 /// A device; never used twice.
 pub(crate) type DeviceId = u64;
 
@@ -27,7 +33,19 @@ pub(crate) enum Attr {
     VgpuParams(DeviceId),
     /// `UUID/nvidia/vm_name`
     VmName(DeviceId),
-    /// `/dev/vfio/vfio`
+    /// `UUID/nvidia/placement_id`
+    PlacementId(DeviceId),
+    /// `UUID/nvidia/gpu_instance_id`
+    GpuInstanceId(DeviceId),
+    /// `UUID/assign_adapter` and its five siblings
+    ApAssign(DeviceId, ApSet, bool),
+    /// `UUID/matrix`
+    ApMatrix(DeviceId),
+    /// `UUID/control_domains`
+    ApControlDomains(DeviceId),
+    /// `sriov_numvfs` of a PF
+    NumVfs(GpuId),
+    /// `/dev/vfio/vfio`, and the group of a card that is passed through
     Container,
     /// `/dev/vfio/N`: one opener, who thereby is the VM that holds the device.
     Group(DeviceId),
@@ -35,4 +53,12 @@ pub(crate) enum Attr {
     Control,
     /// `/sim/log`
     Log,
+}
+
+/// What a vfio-ap device is given numbers of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApSet {
+    Adapters,
+    Domains,
+    ControlDomains,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::attr::DeviceId;
-use crate::error::SimError;
+use crate::error::{SimError, errno_by_name};
 use crate::fault::{AttrFault, Fault, Target};
 use crate::host::{Host, MANUAL};
 
@@ -17,11 +17,48 @@ pub(crate) const HELP: &str = include_str!("control_help.txt");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
     Inject(Fault),
-    Attr { path: String, fault: Option<AttrFault> },
-    Hold { uuid: String, vm: String },
-    Release { uuid: String },
-    Vanish { uuid: String },
-    Unplug { parent: String },
+    Attr {
+        path: String,
+        fault: Option<AttrFault>,
+    },
+    Hold {
+        uuid: String,
+        vm: String,
+    },
+    Release {
+        uuid: String,
+    },
+    Vanish {
+        uuid: String,
+    },
+    Unplug {
+        parent: String,
+    },
+    /// None: all that there can be.
+    Vfs {
+        card: String,
+        count: Option<usize>,
+    },
+    Mixed {
+        card: String,
+        on: bool,
+    },
+    Mig {
+        card: String,
+        on: bool,
+    },
+    MigCreate {
+        card: String,
+        profile: String,
+    },
+    MigDestroy {
+        card: String,
+        instance: u32,
+    },
+    Bind {
+        function: String,
+        driver: Option<String>,
+    },
     Reset,
 }
 
@@ -52,7 +89,7 @@ fn parse_line(line: &str) -> Result<Order, SimError> {
             };
             let count = number(count).ok_or_else(|| wrong("COUNT must be a number"))?;
             if verb == "fail-create" {
-                let errno = errno(amount).ok_or_else(|| wrong("no such errno"))? as i32;
+                let errno = errno_by_name(amount).ok_or_else(|| wrong("no such errno"))? as i32;
                 return Ok(Order::Inject(Fault::FailCreate { on, count, errno }));
             }
             let ms: u32 = number(amount).ok_or_else(|| wrong("MS must be a number"))?;
@@ -75,7 +112,7 @@ fn parse_line(line: &str) -> Result<Order, SimError> {
                     hex(value).ok_or_else(|| wrong("BYTES must be hex digits"))?,
                 )),
                 "errno" => Some(AttrFault::Error(
-                    errno(value).ok_or_else(|| wrong("no such errno"))? as i32
+                    errno_by_name(value).ok_or_else(|| wrong("no such errno"))? as i32,
                 )),
                 "clear" => None,
                 _ => return Err(wrong("needs missing, empty, text, hex, errno or clear")),
@@ -104,20 +141,54 @@ fn parse_line(line: &str) -> Result<Order, SimError> {
         "unplug" => Ok(Order::Unplug {
             parent: one("needs PARENT")?,
         }),
+        "vfs" | "mixed" | "mig" | "mig-create" | "mig-destroy" | "bind" => {
+            let [which, what] = words.as_slice() else {
+                return Err(wrong("needs an ADDRESS and one word more"));
+            };
+            card_order(verb, which, what).ok_or_else(|| wrong("read the file for what this order takes"))
+        }
         "reset" if words.is_empty() => Ok(Order::Reset),
         _ => Err(wrong("no such order; read the file for a list")),
     }
 }
 
-fn number<N: FromStr>(text: &str) -> Option<N> {
-    text.parse().ok()
+/// An order about a card or one of its functions.
+fn card_order(verb: &str, which: &str, what: &str) -> Option<Order> {
+    let card = which.to_owned();
+    let on = match what {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    };
+    Some(match verb {
+        "vfs" => Order::Vfs {
+            card,
+            count: match on {
+                Some(true) => None,
+                Some(false) => Some(0),
+                None => Some(number(what)?),
+            },
+        },
+        "mixed" => Order::Mixed { card, on: on? },
+        "mig" => Order::Mig { card, on: on? },
+        "mig-create" => Order::MigCreate {
+            card,
+            profile: what.to_owned(),
+        },
+        "mig-destroy" => Order::MigDestroy {
+            card,
+            instance: number(what)?,
+        },
+        "bind" => Order::Bind {
+            function: card,
+            driver: (what != "-").then(|| what.to_owned()),
+        },
+        _ => return None,
+    })
 }
 
-/// An errno by its name (`EIO`).
-fn errno(name: &str) -> Option<Errno> {
-    (1..=133)
-        .map(Errno::from_raw)
-        .find(|errno| *errno != Errno::UnknownErrno && format!("{errno:?}") == name)
+fn number<N: FromStr>(text: &str) -> Option<N> {
+    text.parse().ok()
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
@@ -148,6 +219,14 @@ impl Host {
             }
             Order::Vanish { uuid } => return Ok(vec![self.vanish(&uuid)?]),
             Order::Unplug { parent } => return self.unplug(&parent),
+            Order::Vfs { card, count } => return self.set_vfs(self.gpu_named(&card)?, count),
+            Order::Mixed { card, on } => self.set_mixed(self.gpu_named(&card)?, on)?,
+            Order::Mig { card, on } => self.set_mig(self.gpu_named(&card)?, on)?,
+            Order::MigCreate { card, profile } => {
+                self.cut_instance(self.gpu_named(&card)?, &profile)?;
+            }
+            Order::MigDestroy { card, instance } => self.drop_instance(self.gpu_named(&card)?, instance)?,
+            Order::Bind { function, driver } => return self.bind(&function, driver.as_deref()),
             Order::Reset => self.clear_faults(),
         }
         Ok(Vec::new())
@@ -196,6 +275,27 @@ mod tests {
                 },
             ),
             (
+                "vfs C on",
+                Order::Vfs {
+                    card: "C".to_owned(),
+                    count: None,
+                },
+            ),
+            (
+                "mig-create C 1g.5gb+me",
+                Order::MigCreate {
+                    card: "C".to_owned(),
+                    profile: "1g.5gb+me".to_owned(),
+                },
+            ),
+            (
+                "bind F -",
+                Order::Bind {
+                    function: "F".to_owned(),
+                    driver: None,
+                },
+            ),
+            (
                 "unplug mtty",
                 Order::Unplug {
                     parent: "mtty".to_owned(),
@@ -214,6 +314,11 @@ mod tests {
             "reset now",
             "vanish",
             "hold",
+            "vfs 0000:08:00.0",
+            "vfs 0000:08:00.0 many",
+            "mixed 0000:08:00.0 1",
+            "mig-destroy 0000:08:00.0 1g.5gb",
+            "bind 0000:08:00.0",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

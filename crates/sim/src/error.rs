@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 /// Why a simulated host could not be made, changed or taken away.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,6 +79,20 @@ pub enum SimError {
         /// That mount point.
         path: PathBuf,
     },
+    /// No such kernel.
+    #[error("no kernel '{text}'; known kernels: <=5.2, 5.3-5.18, 6.1+, or a version of theirs")]
+    UnknownKernel {
+        /// What was asked for.
+        text: String,
+    },
+    /// A script that cannot be run below this root.
+    #[error("replay: line {line}: {why}")]
+    Replay {
+        /// The script's line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// A control line that says nothing.
     #[error("control: {why}: '{line}'")]
     Control {
@@ -99,4 +115,11 @@ impl SimError {
             why: why.into(),
         }
     }
+}
+
+/// An errno by its name (`EIO`).
+pub(crate) fn errno_by_name(name: &str) -> Option<Errno> {
+    (1..=133)
+        .map(Errno::from_raw)
+        .find(|errno| *errno != Errno::UnknownErrno && format!("{errno:?}") == name)
 }

@@ -7,23 +7,26 @@
 //!   pass               v      appear                   still counted      the holder closes
 //!                   (gone: the driver refused)
 //! ```
+//! On a kernel up to 5.2 the driver may refuse the remove of a held device: then it stays Active (`kernel`).
 //!
 //! Order of the checks and all errnos: Linux 6.12 `drivers/vfio/mdev/mdev_core.c` (`mdev_device_create`,
-//! `mdev_device_remove`), `drivers/vfio/vfio_main.c` (`vfio_unregister_group_dev`). Where nodes stand: `layout`. What can be seen
-//! without changing anything: `look`.
+//! `mdev_device_remove`), `drivers/vfio/vfio_main.c` (`vfio_unregister_group_dev`). Where nodes stand:
+//! `layout`, `device` and `pci`. What can be seen without changing anything: `look`. What a card can be switched to: `gpu`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::attr::{Attr, DeviceId, ParentId, TypeId};
-use crate::board::{Board, TypeData};
-use crate::capacity::Share;
+use crate::attr::{Attr, DeviceId, FunctionId, GpuId, ParentId, TypeId};
+use crate::capacity::Assigned;
+use crate::device::ApMatrix;
 use crate::fault::{AttrFault, Fault, Faults};
+use crate::gpu::Gpu;
 use crate::input;
 use crate::journal::{About, Journal};
+use crate::kernel::KernelProfile;
+use crate::pci::Function;
 use crate::tree::{Kind, NodeId, Tree};
 
 /// Who opens a device: a FUSE file handle, or [`MANUAL`].
@@ -32,17 +35,21 @@ pub(crate) type Opener = u64;
 /// The opener that stands for an order on the control file.
 pub(crate) const MANUAL: Opener = 0;
 
-/// `vgpu_params` takes at most this (nvidia-vgpu-vfio.c).
-const PARAMS_LIMIT: usize = 1024;
-
 #[derive(Debug)]
 pub(crate) struct Host {
+    pub(crate) kernel: KernelProfile,
     pub(crate) tree: Tree,
+    pub(crate) gpus: Vec<Gpu>,
+    pub(crate) functions: Vec<Function>,
     pub(crate) parents: Vec<Parent>,
     pub(crate) types: Vec<Type>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
+    /// `cpulist` of each NUMA node.
+    pub(crate) node_cpus: Vec<String>,
+    /// Where the IOMMU groups of devices are numbered from.
+    pub(crate) first_device_group: u32,
     next_device: DeviceId,
 }
 
@@ -51,20 +58,22 @@ pub(crate) struct Parent {
     pub(crate) name: String,
     /// `/sys/devices/...`
     pub(crate) path: String,
-    pub(crate) dir: NodeId,
-    pub(crate) board: Arc<Board>,
-    /// The nodes that exist while the driver offers the parent: link in mdev_bus, `mdev_supported_types`.
+    pub(crate) gpu: GpuId,
+    pub(crate) function: Option<FunctionId>,
+    /// Its types: so many from this one on.
+    pub(crate) types: std::ops::Range<TypeId>,
+    /// The nodes that exist while the driver offers the parent: link in mdev_bus, `mdev_supported_types`. None: not offered.
     pub(crate) offered: Vec<NodeId>,
-    pub(crate) unplugged: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Type {
     pub(crate) parent: ParentId,
+    /// Its place in the board's list.
+    pub(crate) at: usize,
     /// `mtty-2`
     pub(crate) name: String,
-    pub(crate) data: TypeData,
-    /// The type's `devices/`.
+    /// The type's `devices/`, while it is offered.
     pub(crate) devices_dir: NodeId,
 }
 
@@ -81,7 +90,12 @@ pub(crate) struct Device {
     /// Nodes elsewhere that go when a remove is done.
     pub(crate) last: Vec<NodeId>,
     pub(crate) holder: Option<Holder>,
+    /// What the driver gave it.
+    pub(crate) assigned: Assigned,
+    /// The lowest number from 1 on that no other device of its parent has.
+    pub(crate) ordinal: u32,
     pub(crate) params: Vec<u8>,
+    pub(crate) matrix: ApMatrix,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -111,14 +125,19 @@ pub(crate) enum Written {
 }
 
 impl Host {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(kernel: KernelProfile) -> Self {
         let mut host = Host {
+            kernel,
             tree: Tree::new(),
+            gpus: Vec::new(),
+            functions: Vec::new(),
             parents: Vec::new(),
             types: Vec::new(),
             devices: BTreeMap::new(),
             journal: Journal::default(),
             faults: Faults::default(),
+            node_cpus: Vec::new(),
+            first_device_group: 0,
             next_device: 1,
         };
         host.lay_ground();
@@ -138,10 +157,19 @@ impl Host {
             Attr::Create(of) => self.create(of, data),
             Attr::Remove(device) => self.remove(device, data),
             Attr::VgpuParams(device) => self.set_params(device, data).map(|()| Written::Done),
+            Attr::PlacementId(device) => self.set_placement(device, data).map(|()| Written::Done),
+            Attr::ApAssign(device, set, assign) => self.assign(device, set, assign, data).map(|()| Written::Done),
+            Attr::NumVfs(gpu) => self.store_numvfs(gpu, data).map(|()| Written::Done),
             Attr::Text(_) => Ok(Written::Done),
             Attr::Refuses(errno) => Err(errno),
             Attr::Container | Attr::Group(_) => Err(Errno::EINVAL),
-            Attr::Available(_) | Attr::VmName(_) | Attr::Control | Attr::Log => Err(Errno::EACCES),
+            Attr::Available(_)
+            | Attr::VmName(_)
+            | Attr::GpuInstanceId(_)
+            | Attr::ApMatrix(_)
+            | Attr::ApControlDomains(_)
+            | Attr::Control
+            | Attr::Log => Err(Errno::EACCES),
         }
     }
 
@@ -152,8 +180,8 @@ impl Host {
             .as_ref()
             .map_err(|errno| *errno)
             .and_then(|uuid| self.admit_in_core(of, uuid));
-        let (uuid, share) = match (uuid, admitted) {
-            (Ok(uuid), Ok(share)) => (uuid, share),
+        let uuid = match (uuid, admitted) {
+            (Ok(uuid), Ok(())) => uuid,
             (uuid, refused) => {
                 let uuid = uuid.ok();
                 let type_id = Some(type_name.as_str());
@@ -169,15 +197,16 @@ impl Host {
             }
         };
         let effects = self.faults.strike(&parent, &type_name);
-        let answer = match effects.fail {
+        let given = match effects.fail {
             Some(errno) => Err(errno),
-            None => self.admit_in_driver(of, share),
+            None => self.admit_in_driver(of),
         };
         let id = self.next_device;
         self.next_device += 1;
-        let group = self.free_group();
+        let group = self.free_group_from(self.first_device_group);
+        let ordinal = self.free_ordinal(of);
         let stage = Stage::Probing {
-            answer,
+            answer: given.map(|_| ()),
             late: effects.late,
         };
         let (dir, bus_link) = self.lay_device(&uuid, of).ok_or(Errno::ENODEV)?;
@@ -191,7 +220,10 @@ impl Host {
             first,
             last,
             holder: None,
+            assigned: given.unwrap_or_default(),
+            ordinal,
             params: Vec::new(),
+            matrix: ApMatrix::default(),
         };
         self.devices.insert(id, device);
         match effects.slow {
@@ -201,30 +233,32 @@ impl Host {
     }
 
     /// `mdev_device_create` up to `device_add`: the global duplicate first, then the core's own counter.
-    fn admit_in_core(&self, of: TypeId, uuid: &str) -> Result<Share, Errno> {
-        let (share, parent) = self
-            .types
-            .get(of)
-            .and_then(|t| Some((t.data.share(), self.parents.get(t.parent)?)))
-            .ok_or(Errno::ENODEV)?;
+    fn admit_in_core(&self, of: TypeId, uuid: &str) -> Result<(), Errno> {
+        let gpu = self.gpu_of(of).ok_or(Errno::ENODEV)?;
         if self.devices.values().any(|device| device.uuid == uuid) {
             return Err(Errno::EEXIST);
         }
-        if parent.unplugged {
+        if self.parent_of(of).is_none_or(|parent| parent.offered.is_empty()) {
             return Err(Errno::ENODEV);
         }
-        let rule = parent.board.capacity;
-        if rule.refuses_before_probe() {
-            rule.admit(&self.live(of), (of, share))?;
+        let board = &self.gpus.get(gpu).ok_or(Errno::ENODEV)?.board;
+        if self.core_counts(board) && self.available(of) == 0 {
+            return Err(board.capacity.full());
         }
-        Ok(share)
+        Ok(())
     }
 
-    fn admit_in_driver(&self, of: TypeId, share: Share) -> Result<(), Errno> {
-        match self.parent_of(of) {
-            Some(parent) => parent.board.capacity.admit(&self.live(of), (of, share)),
-            None => Err(Errno::ENODEV),
+    fn admit_in_driver(&self, of: TypeId) -> Result<Assigned, Errno> {
+        let at = self.types.get(of).ok_or(Errno::ENODEV)?.at;
+        let gpu = self.gpu_of(of).ok_or(Errno::ENODEV)?;
+        let live = self.live(gpu);
+        let gpu = self.gpus.get(gpu).ok_or(Errno::ENODEV)?;
+        let full = gpu.board.old.full.filter(|_| self.kernel.is_old());
+        let refusal = full.unwrap_or(gpu.board.capacity.full());
+        if self.available(of) == 0 {
+            return Err(refusal);
         }
+        gpu.card(&live).admit(at)
     }
 
     /// The driver's probe of a device is over: it is ready, or gone again.
@@ -255,6 +289,10 @@ impl Host {
                 return Err(errno);
             }
         }
+        if let Some(refusal) = self.veto(id) {
+            self.note("remove", Err(refusal), id);
+            return Err(refusal);
+        }
         let device = self.devices.get_mut(&id).ok_or(Errno::ENODEV)?;
         device.stage = Stage::Removing;
         let (dir, first, held) = (device.dir, std::mem::take(&mut device.first), device.holder.is_some());
@@ -275,18 +313,12 @@ impl Host {
         Ok(Written::Done)
     }
 
-    fn set_params(&mut self, id: DeviceId, data: &[u8]) -> Result<(), Errno> {
-        if data.len() > PARAMS_LIMIT {
-            return Err(Errno::E2BIG);
-        }
-        let device = self.devices.get_mut(&id).ok_or(Errno::ENXIO)?;
-        if device.holder.is_some() {
-            return Err(Errno::EPERM);
-        }
-        // snprintf(dst, count, buf): the last byte is taken for the newline, and a NUL ends the text.
-        let kept = data.split_last().map_or(&[][..], |(_, kept)| kept);
-        device.params = kept.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        Ok(())
+    /// The driver's refusal to remove a device that somebody holds, on kernels that let it refuse.
+    fn veto(&self, id: DeviceId) -> Option<Errno> {
+        let device = self.devices.get(&id)?;
+        let gpu = self.gpus.get(self.gpu_of(device.type_id)?)?;
+        let held = self.kernel == KernelProfile::UpTo5_2 && device.holder.is_some();
+        gpu.board.old.in_use.filter(|_| held)
     }
 
     /// `/dev/vfio/N` has exactly one opener; the second gets EBUSY.
@@ -331,23 +363,23 @@ impl Host {
 
     /// The driver withdraws a parent with all its devices (unbind, rmmod). They go at once, held or not.
     pub(crate) fn unplug(&mut self, name: &str) -> Result<Vec<DeviceId>, Errno> {
-        let at = self
-            .parents
-            .iter()
-            .position(|parent| parent.name == name && !parent.unplugged)
-            .ok_or(Errno::ENOENT)?;
-        let going: Vec<_> = self.on_parent(at).map(|(id, _)| id).collect();
+        let named = |parent: &Parent| parent.name == name && !parent.offered.is_empty();
+        let at = self.parents.iter().position(named).ok_or(Errno::ENOENT)?;
+        Ok(self.withdraw(at))
+    }
+
+    pub(crate) fn withdraw(&mut self, parent: ParentId) -> Vec<DeviceId> {
+        let going: Vec<_> = self.on_parent(parent).map(|(id, _)| id).collect();
         for id in &going {
             self.note("unplug", Ok(()), *id);
             self.forget(*id);
         }
-        if let Some(parent) = self.parents.get_mut(at) {
-            parent.unplugged = true;
+        if let Some(parent) = self.parents.get_mut(parent) {
             for node in std::mem::take(&mut parent.offered) {
                 self.tree.remove(node);
             }
         }
-        Ok(going)
+        going
     }
 
     pub(crate) fn inject(&mut self, fault: Fault) {

@@ -24,8 +24,13 @@ pub(crate) fn create(data: &[u8]) -> Result<String, Errno> {
     Ok(text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
 }
 
-/// Whether a store to `remove` means it: `kstrtoul(buf, 0, &val)` and a value that is not 0.
+/// Whether a store to `remove` means it: a value that is not 0.
 pub(crate) fn remove(data: &[u8]) -> Result<bool, Errno> {
+    number(data).map(|value| value != 0)
+}
+
+/// `kstrtoul(buf, 0, &val)`.
+pub(crate) fn number(data: &[u8]) -> Result<u64, Errno> {
     // The kernel's buffer ends at the first NUL; one newline may follow the number.
     let text = data.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -43,7 +48,7 @@ pub(crate) fn remove(data: &[u8]) -> Result<bool, Errno> {
         let digit = char::from(*byte).to_digit(radix).ok_or(Errno::EINVAL)?;
         value = value.and_then(|value| value.checked_mul(u64::from(radix))?.checked_add(u64::from(digit)));
     }
-    value.map(|value| value != 0).ok_or(Errno::ERANGE)
+    value.ok_or(Errno::ERANGE)
 }
 
 #[cfg(test)]

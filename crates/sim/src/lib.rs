@@ -40,15 +40,21 @@ mod attr;
 mod board;
 mod capacity;
 mod control;
+mod device;
 mod error;
 mod fault;
 mod fs;
+mod gpu;
 mod host;
 mod input;
 mod journal;
+mod kernel;
 mod layout;
 mod look;
+mod mig;
 mod mount;
+mod pci;
+mod placement;
 mod shared;
 mod tree;
 
@@ -57,6 +63,7 @@ use std::path::Path;
 pub use board::{BoardSpec, KnownBoard};
 pub use error::SimError;
 pub use fault::{AttrFault, Fault, Target};
+pub use kernel::{KernelProfile, SimOptions};
 pub use look::DeviceView;
 pub use shared::SimHandle;
 
@@ -76,10 +83,30 @@ impl Sim {
     /// A host is mounted there already, the directory holds another `sys`, `dev` or `sim`, a board is given twice, or
     /// the system refuses (no `/dev/fuse`; without root, no `fusermount3`).
     pub fn mount(dir: &Path, boards: &[BoardSpec]) -> Result<Sim, SimError> {
-        let mut host = host::Host::new();
+        Self::mount_with(dir, boards, SimOptions::default())
+    }
+
+    /// The same, with another kernel.
+    ///
+    /// ```no_run
+    /// use mdevkit_sim::{KernelProfile, Sim, SimOptions};
+    ///
+    /// let old = SimOptions::default().with_kernel(KernelProfile::From5_3);
+    /// let sim = Sim::mount_with("host".as_ref(), &["gvtg-256".parse()?], old)?;
+    /// let types = sim.root().join("sys/class/mdev_bus/0000:00:02.0/mdev_supported_types");
+    /// assert!(!types.join("i915-GVTg_V5_8/name").exists());
+    /// # Ok::<(), mdevkit_sim::SimError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sim::mount`].
+    pub fn mount_with(dir: &Path, boards: &[BoardSpec], options: SimOptions) -> Result<Sim, SimError> {
+        let mut host = host::Host::new(options.kernel);
         for board in boards {
             host.install(board)?;
         }
+        // A host without a card has a mainboard, too.
+        host.lay_nodes(&["0-3".to_owned()]);
         let parts = ["sys", "dev", "sim"].map(|name| (name, host.tree.lasting_dir(name)));
         let shared = shared::Shared::new(host);
         let mut sim = Sim {

@@ -2,8 +2,7 @@
 
 use nix::errno::Errno;
 
-use crate::attr::{Attr, DeviceId, ParentId, TypeId};
-use crate::capacity::Live;
+use crate::attr::{Attr, DeviceId, GpuId, ParentId, TypeId};
 use crate::control;
 use crate::fault::AttrFault;
 use crate::host::{Device, Host, Parent, Stage};
@@ -25,6 +24,10 @@ pub struct DeviceView {
     pub holder: Option<String>,
     /// A remove has begun and waits for the holder.
     pub removing: bool,
+    /// Where it lies, on a card with mixed sizes.
+    pub placement_id: Option<u32>,
+    /// In which GPU instance it lives, on a card in MIG mode.
+    pub gpu_instance_id: Option<u32>,
 }
 
 impl Host {
@@ -52,6 +55,23 @@ impl Host {
                 let vm = device.holder.as_ref().map_or("", |holder| &holder.vm);
                 part(format!("{vm}\n").as_bytes())
             }
+            Attr::PlacementId(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                part(or_not_applicable(device.assigned.placement).as_bytes())
+            }
+            Attr::GpuInstanceId(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                part(or_not_applicable(device.assigned.instance).as_bytes())
+            }
+            Attr::ApMatrix(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                part(device.matrix.text().as_bytes())
+            }
+            Attr::ApControlDomains(device) => {
+                let device = self.devices.get(device).ok_or(Errno::ENODEV)?;
+                part(device.matrix.control_text().as_bytes())
+            }
+            Attr::NumVfs(gpu) => part(format!("{}\n", self.gpus.get(*gpu).map_or(0, |gpu| gpu.vfs)).as_bytes()),
             Attr::Control => part(format!("{}{}", control::HELP, self.faults.lines()).as_bytes()),
             Attr::Log => self
                 .journal
@@ -61,14 +81,33 @@ impl Host {
                 .map_or_else(Vec::new, |rest| rest.get(..size).unwrap_or(rest).to_vec()),
             // On a real group or container read() is EINVAL: these are made for ioctl.
             Attr::Container | Attr::Group(_) => return Err(Errno::EINVAL),
-            Attr::Refuses(_) | Attr::Create(_) | Attr::Remove(_) => return Err(Errno::EACCES),
+            Attr::Refuses(_) | Attr::Create(_) | Attr::Remove(_) | Attr::ApAssign(..) => return Err(Errno::EACCES),
         })
     }
 
+    /// What `available_instances` says. On a VF: whether there it could be made, one device being all that a VF holds.
     pub(crate) fn available(&self, of: TypeId) -> u32 {
-        let share = self.types.get(of).map(|t| t.data.share()).unwrap_or_default();
-        self.parent_of(of)
-            .map_or(0, |parent| parent.board.capacity.available(&self.live(of), (of, share)))
+        let Some((at, parent)) = self
+            .types
+            .get(of)
+            .and_then(|t| Some((t.at, self.parents.get(t.parent)?)))
+        else {
+            return 0;
+        };
+        let Some(gpu) = self.gpus.get(parent.gpu) else { return 0 };
+        let room = gpu.card(&self.live(parent.gpu)).room(at);
+        let is_vf = parent
+            .function
+            .and_then(|id| self.functions.get(id))
+            .is_some_and(|f| f.number.is_some());
+        if !is_vf {
+            return room;
+        }
+        let busy = self
+            .types
+            .get(of)
+            .is_some_and(|t| self.on_parent(t.parent).next().is_some());
+        if busy { 0 } else { room.min(1) }
     }
 
     pub(crate) fn view(&self) -> Vec<DeviceView> {
@@ -81,6 +120,8 @@ impl Host {
                 group: device.group,
                 holder: device.holder.as_ref().map(|holder| holder.vm.clone()),
                 removing: matches!(device.stage, Stage::Removing),
+                placement_id: device.assigned.placement,
+                gpu_instance_id: device.assigned.instance,
             }
         };
         self.devices.values().map(view).collect()
@@ -95,27 +136,24 @@ impl Host {
             .ok_or(Errno::ENOENT)
     }
 
-    /// What is taken on the parent of a type. A device whose probe is going to fail takes only the core's count.
-    pub(crate) fn live(&self, of: TypeId) -> Vec<Live> {
-        let Some(parent) = self.types.get(of).map(|t| t.parent) else {
-            return Vec::new();
-        };
-        let counted_early = self
-            .parents
-            .get(parent)
-            .is_some_and(|p| p.board.capacity.refuses_before_probe());
-        self.on_parent(parent)
-            .filter(|(_, device)| counted_early || !matches!(device.stage, Stage::Probing { answer: Err(_), .. }))
-            .filter_map(|(_, device)| Some((device.type_id, self.types.get(device.type_id)?.data.share())))
-            .collect()
-    }
-
     pub(crate) fn on_parent(&self, parent: ParentId) -> impl Iterator<Item = (DeviceId, &Device)> {
         let here = move |device: &Device| self.types.get(device.type_id).is_some_and(|t| t.parent == parent);
         self.devices
             .iter()
             .filter(move |(_, device)| here(device))
             .map(|(id, device)| (*id, device))
+    }
+
+    pub(crate) fn on_gpu(&self, gpu: GpuId) -> impl Iterator<Item = (DeviceId, &Device)> {
+        let here = move |device: &Device| self.gpu_of(device.type_id) == Some(gpu);
+        self.devices
+            .iter()
+            .filter(move |(_, device)| here(device))
+            .map(|(id, device)| (*id, device))
+    }
+
+    pub(crate) fn gpu_of(&self, of: TypeId) -> Option<GpuId> {
+        Some(self.parent_of(of)?.gpu)
     }
 
     pub(crate) fn parent_of(&self, of: TypeId) -> Option<&Parent> {
@@ -130,9 +168,15 @@ impl Host {
         )
     }
 
-    /// IOMMU groups are numbered from 0; the lowest free number is used again.
-    pub(crate) fn free_group(&self) -> u32 {
-        let used: Vec<u32> = self.devices.values().map(|device| device.group).collect();
-        (0..).find(|group| !used.contains(group)).unwrap_or(u32::MAX)
+    /// The lowest number from 1 on that no device of the type's parent has.
+    pub(crate) fn free_ordinal(&self, of: TypeId) -> u32 {
+        let parent = self.types.get(of).map(|t| t.parent);
+        let on_it = parent.into_iter().flat_map(|parent| self.on_parent(parent));
+        let used: Vec<u32> = on_it.map(|(_, device)| device.ordinal).collect();
+        (1..).find(|number| !used.contains(number)).unwrap_or(u32::MAX)
     }
+}
+
+fn or_not_applicable(number: Option<u32>) -> String {
+    number.map_or_else(|| "Not Applicable\n".to_owned(), |number| format!("{number}\n"))
 }

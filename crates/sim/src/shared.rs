@@ -181,7 +181,7 @@ impl SimHandle {
                 && host
                     .parents
                     .get(t.parent)
-                    .is_some_and(|p| p.name == parent && !p.unplugged)
+                    .is_some_and(|p| p.name == parent && !p.offered.is_empty())
         })?;
         Some(host.available(at))
     }
