@@ -3,7 +3,7 @@
 //! Invariant: nothing here is checked against the host or against other parts of the domain; [`crate::wants`] does
 //! that.
 
-use crate::{Alias, DeviceApi, IdSet, Request, Uuid};
+use crate::{Alias, Bdf, DeviceApi, IdSet, Request, Uuid};
 
 /// A domain's name, identity, requests and hostdevs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Hostdev {
     pub fn mdev(&self) -> Option<Uuid> {
         match self.kind {
             HostdevKind::Mdev { uuid, .. } => Some(uuid),
-            HostdevKind::Other => None,
+            HostdevKind::Pci { .. } | HostdevKind::Other => None,
         }
     }
 }
@@ -89,6 +89,13 @@ pub enum HostdevKind {
         /// The `model` attribute; none when the file has none (libvirt would refuse it).
         model: Option<DeviceApi>,
     },
-    /// Anything else: PCI, USB, SCSI.
+    /// `type='pci'`: a whole function, a VF included.
+    Pci {
+        /// The function, `<source><address domain='..' bus='..' slot='..' function='..'/></source>`.
+        address: Bdf,
+        /// `managed='yes'`: libvirt takes the function from its driver before the start and gives it back after.
+        managed: bool,
+    },
+    /// Anything else: USB, SCSI, and what cannot be read.
     Other,
 }

@@ -345,7 +345,7 @@ fn hostdev_of<'a>(request: &Request, domain: &'a Domain) -> Result<Option<Joined
     match found.map(|hostdev| (hostdev, &hostdev.kind)) {
         None => Ok(None),
         Some((hostdev, HostdevKind::Mdev { uuid, model })) => Ok(Some((hostdev, *uuid, *model))),
-        Some((_, HostdevKind::Other)) => match request.slot {
+        Some((_, HostdevKind::Pci { .. } | HostdevKind::Other)) => match request.slot {
             Some(slot) => Err(WantsError::NotMdev { slot }),
             None => Ok(None),
         },
