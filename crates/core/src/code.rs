@@ -16,6 +16,13 @@ pub enum Code {
     Full,
     /// No parent offers the type.
     Type,
+    /// A GPU offers the type, and its settings or its state keep it from being made there: cordoned, not enabled,
+    /// passed through, MIG without instances, virtual functions off.
+    Blocked,
+    /// Only GPUs on other NUMA nodes than the domain's could make it.
+    Numa,
+    /// A vendor's rule on what one guest may have.
+    Rule,
     /// The type's name means more than one type here.
     Ambiguous,
     /// The type's `device_api` is not the hostdev's `model`.
@@ -54,6 +61,9 @@ impl Code {
         match self {
             Self::Full => "E-FULL",
             Self::Type => "E-TYPE",
+            Self::Blocked => "E-BLOCKED",
+            Self::Numa => "E-NUMA",
+            Self::Rule => "E-RULE",
             Self::Ambiguous => "E-AMBIGUOUS",
             Self::Model => "E-MODEL",
             Self::Clone => "E-CLONE",
@@ -83,6 +93,9 @@ impl Code {
         match self {
             Self::Full
             | Self::Type
+            | Self::Blocked
+            | Self::Numa
+            | Self::Rule
             | Self::Ambiguous
             | Self::Model
             | Self::Clone

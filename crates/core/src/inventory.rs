@@ -3,7 +3,8 @@
 //! Invariant: a value that was not read is [`Known::NotYet`], never a guess. [`crate::plan`] says which of them it
 //! needs, so that the host reads no file in vain.
 
-use crate::{DeviceApi, ParentName, TypeId, TypeName, Uuid};
+use crate::rule::PlacementFile;
+use crate::{DeviceApi, ParentName, PciIds, PgpuName, Rulebook, TypeId, TypeName, Uuid};
 use std::collections::BTreeMap;
 
 /// How many more devices of a type a parent says it can make (count): the kernel's `available_instances`.
@@ -47,6 +48,8 @@ impl<T> Known<T> {
 pub struct Offer {
     /// The full name; `Is(None)` where the kernel has no such file (GVT-g before 6.1).
     pub name: Known<Option<TypeName>>,
+    /// Its description as the driver writes it ([`crate::Description::read`]); empty where there is none.
+    pub description: Known<String>,
     /// What QEMU gets.
     pub device_api: Known<DeviceApi>,
     /// The kernel's last word on the room that is left, as of the reading.
@@ -61,6 +64,8 @@ pub struct Offer {
 pub struct Parent {
     /// Its name in `/sys/class/mdev_bus`.
     pub name: ParentName,
+    /// Which physical GPU it is a part of: the PF's, when it is a VF; otherwise it is one itself.
+    pub pgpu: Known<PgpuName>,
     /// Its types by id.
     pub offers: Known<BTreeMap<TypeId, Offer>>,
 }
@@ -70,7 +75,16 @@ impl Parent {
     pub fn new(name: ParentName) -> Self {
         Self {
             name,
+            pgpu: Known::NotYet,
             offers: Known::NotYet,
+        }
+    }
+
+    /// A parent that is its own physical GPU.
+    pub fn whole(name: ParentName) -> Self {
+        Self {
+            pgpu: Known::Is(name.clone().into()),
+            ..Self::new(name)
         }
     }
 
@@ -98,8 +112,53 @@ impl Parent {
     }
 }
 
+/// What is known of a physical GPU, apart from its parents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pgpu {
+    /// Vendor and device; `Is(None)` where it is not PCI.
+    pub ids: Known<Option<PciIds>>,
+    /// Its NUMA node; `Is(None)` where the kernel knows none.
+    pub numa_node: Known<Option<u32>>,
+    /// Why nothing can be made on it at this moment: somebody else holds its lock, say.
+    pub busy: Option<String>,
+}
+
+/// A graphics card that has no parent of mediated devices, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Which.
+    pub name: PgpuName,
+    /// Vendor and device.
+    pub ids: PciIds,
+    /// Its NUMA node, where the kernel knows one.
+    pub numa_node: Option<u32>,
+    /// Why.
+    pub state: CardState,
+}
+
+/// Why a graphics card has no parent of mediated devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CardState {
+    /// It makes virtual functions, and none is enabled (`sriov_numvfs` is 0 of `total`).
+    VfsOff {
+        /// How many it could have (count).
+        total: u32,
+    },
+    /// It is bound to a driver that passes it through whole: `vfio-pci`, `pci-stub`.
+    PassedThrough {
+        /// The driver.
+        driver: String,
+    },
+    /// It splits into mediated devices under another driver, or not at all; the driver, when it has one.
+    NotSplit {
+        /// The driver.
+        driver: Option<String>,
+    },
+}
+
 /// A device that exists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resident {
     /// Where.
     pub parent: ParentName,
@@ -107,6 +166,8 @@ pub struct Resident {
     pub type_id: Option<TypeId>,
     /// Which.
     pub uuid: Uuid,
+    /// Its place in the framebuffer, where the driver says it: NVIDIA's `placement_id`.
+    pub placement: Known<PlacementFile>,
 }
 
 /// A host's parents and devices. A physical GPU's identity is (host, address): nothing assumes that one inventory is
@@ -129,7 +190,12 @@ pub struct Inventory {
     pub listed: bool,
     /// The devices that exist, of anybody.
     pub residents: Known<Vec<Resident>>,
+    /// Graphics cards without parents.
+    pub cards: Known<Vec<Card>>,
+    /// What the operator says about it.
+    pub rulebook: Rulebook,
     parents: BTreeMap<ParentName, Parent>,
+    pgpus: BTreeMap<PgpuName, Pgpu>,
 }
 
 impl Inventory {
@@ -161,13 +227,43 @@ impl Inventory {
         self.parents.get_mut(name)
     }
 
-    /// Forgets what one parent had room for, and which devices exist: after a create or a removal there, both may
-    /// have changed for every type of the parent (types share what they are cut from).
-    pub fn forget_room(&mut self, name: &ParentName) {
+    /// What is known of that physical GPU apart from its parents: nothing, when it was never mentioned.
+    pub fn pgpu(&self, name: &PgpuName) -> &Pgpu {
+        const UNKNOWN: &Pgpu = &Pgpu {
+            ids: Known::NotYet,
+            numa_node: Known::NotYet,
+            busy: None,
+        };
+        self.pgpus.get(name).unwrap_or(UNKNOWN)
+    }
+
+    /// The same, to be completed.
+    pub fn pgpu_mut(&mut self, name: &PgpuName) -> &mut Pgpu {
+        self.pgpus.entry(name.clone()).or_default()
+    }
+
+    /// The physical GPUs that have parents, by address, with them.
+    pub fn pgpus(&self) -> BTreeMap<&PgpuName, Vec<&Parent>> {
+        let mut found: BTreeMap<&PgpuName, Vec<&Parent>> = BTreeMap::new();
+        for parent in self.parents() {
+            if let Known::Is(pgpu) = &parent.pgpu {
+                found.entry(pgpu).or_default().push(parent);
+            }
+        }
+        found
+    }
+
+    /// Forgets what one physical GPU had room for, and which devices exist: after a create or a removal there, both
+    /// may have changed for every type of each of its parents (they share what they are cut from).
+    pub fn forget_room(&mut self, name: &PgpuName) {
         self.residents = Known::NotYet;
-        if let Some(Known::Is(offers)) = self.parents.get_mut(name).map(|parent| &mut parent.offers) {
-            for offer in offers.values_mut() {
-                offer.available = Known::NotYet;
+        for parent in self.parents.values_mut() {
+            if let Known::Is(offers) = &mut parent.offers
+                && parent.pgpu.get() == Some(name)
+            {
+                for offer in offers.values_mut() {
+                    offer.available = Known::NotYet;
+                }
             }
         }
     }

@@ -1,30 +1,40 @@
-//! Which of several parents with room gets a device.
+//! Which of several physical GPUs with room gets a device.
 //!
 //! Invariant: every policy is a total order over candidates (the last key is the address), so that the same host and
 //! the same request always give the same answer.
+//!
+//! | policy | takes first |
+//! |---|---|
+//! | depth-first | a GPU that runs something already; of those the one with the least room left |
+//! | breadth-first | the GPU with the most room left |
+//! | keep-large | the GPU that loses the least: the fewest places for the largest type, then for the next smaller one... |
+//!
+//! "Room" is how many more devices of the wanted type fit.
 
 use crate::value::{ValueError, serde_as_text};
-use crate::{Available, ParentName};
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// XenServer's two allocation algorithms; `pack` and `spread` are read as synonyms.
+/// XenServer's two allocation algorithms (`pack` and `spread` are read as synonyms), and one that keeps large places.
 ///
 /// ```
 /// use mdevkit_core::Policy;
 /// assert_eq!("pack".parse::<Policy>()?, Policy::DepthFirst);
 /// assert_eq!("spread".parse::<Policy>()?.to_string(), "breadth-first");
+/// assert_eq!("keep-large".parse::<Policy>()?, Policy::KeepLarge);
 /// # Ok::<(), mdevkit_core::ValueError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Fill one physical GPU before the next: least room left first, then the lowest address.
+    /// Fill one physical GPU before the next: never open an empty one while one that runs has room.
     #[default]
     DepthFirst,
-    /// Spread over the physical GPUs: most room left first, then the lowest address.
+    /// Spread over the physical GPUs: most room left first.
     BreadthFirst,
+    /// Keep places for large devices: never break an empty GPU, or a large place on one that is shared by several
+    /// sizes, for a small device while it fits elsewhere.
+    KeepLarge,
 }
 
 impl Policy {
@@ -33,16 +43,8 @@ impl Policy {
         match self {
             Self::DepthFirst => "depth-first",
             Self::BreadthFirst => "breadth-first",
+            Self::KeepLarge => "keep-large",
         }
-    }
-
-    /// Orders two candidates that both have room; the lesser one is taken.
-    pub(crate) fn prefer(self, a: (Available, &ParentName), b: (Available, &ParentName)) -> Ordering {
-        let by_room = match self {
-            Self::DepthFirst => a.0.cmp(&b.0),
-            Self::BreadthFirst => b.0.cmp(&a.0),
-        };
-        by_room.then_with(|| a.1.cmp(b.1))
     }
 }
 
@@ -53,10 +55,11 @@ impl FromStr for Policy {
         match text {
             "depth-first" | "pack" => Ok(Self::DepthFirst),
             "breadth-first" | "spread" => Ok(Self::BreadthFirst),
+            "keep-large" => Ok(Self::KeepLarge),
             _ => Err(ValueError::new(
                 "policy",
                 text,
-                "it is depth-first (pack) or breadth-first (spread)",
+                "it is depth-first (pack), breadth-first (spread) or keep-large",
             )),
         }
     }

@@ -3,8 +3,8 @@
 
 use mdevkit_core::ledger::{Actor, Event, Framework, Ledger, Owner, Record, State};
 use mdevkit_core::{
-    Alias, Answer, Description, Domain, Encounter, Existing, Hostdev, HostdevKind, Inventory, Known, Offer, Parent,
-    Policy, Profiles, Request, RequestSet, Slot, TypeSpec, Uuid, Want, device_uuid, encounter, plan, wants,
+    Alias, Answer, Description, Domain, Encounter, Existing, Hostdev, HostdevKind, Inventory, Known, Need, Offer,
+    Parent, Policy, Profiles, Request, RequestSet, Slot, TypeSpec, Uuid, Want, device_uuid, encounter, plan, wants,
 };
 
 const DOMAIN: Uuid = Uuid::from_u128(0x1111);
@@ -41,8 +41,9 @@ fn domain() -> Domain {
 fn host() -> Inventory {
     let mut host = Inventory::new("lab");
     host.listed = true;
+    host.residents = Known::Is(Vec::new());
     for name in ["mtty", "mtty2"] {
-        let mut parent = Parent::new(name.parse().unwrap());
+        let mut parent = Parent::whole(name.parse().unwrap());
         let room = Offer {
             available: Known::Is(4),
             ..Offer::default()
@@ -86,7 +87,7 @@ fn a_domain_starts_crashes_starts_again_and_ends() {
             extra: Default::default(),
         };
         ledger.apply(place.uuid, Event::Intend(Box::new(intent))).unwrap();
-        host.forget_room(&place.parent);
+        host.forget_room(&place.pgpu);
     }
     // The hook dies here: the first device was made, the second was not.
     let mut ledger = Ledger::read(ledger.write().as_bytes()).unwrap();
@@ -124,7 +125,6 @@ fn a_domain_starts_crashes_starts_again_and_ends() {
 fn a_parent_whose_room_was_forgotten_is_looked_at_again() {
     let wants: Vec<Want> = wants(&domain(), &Profiles::new()).unwrap().wants;
     let mut host = host();
-    host.residents = Known::Is(Vec::new());
     host.forget_room(&"mtty".parse().unwrap());
     assert!(host.residents.is_not_yet());
     let Answer::Needs(needs) = plan(&wants, &host) else {
@@ -132,9 +132,9 @@ fn a_parent_whose_room_was_forgotten_is_looked_at_again() {
     };
     assert_eq!(
         needs,
-        [mdevkit_core::Need::Available(
-            "mtty".parse().unwrap(),
-            "mtty-2".parse().unwrap()
-        )]
+        [
+            Need::Available("mtty".parse().unwrap(), "mtty-2".parse().unwrap()),
+            Need::Residents
+        ]
     );
 }

@@ -99,7 +99,6 @@ impl Gpu {
     /// The state when all its devices are gone. What the kernel denied for reasons of its own stays denied.
     pub fn empty(&self) -> Room {
         let devices = self.base.devices;
-        let resident = |facts: &super::TypeFacts| i16::try_from(facts.resident).ok();
         let state = match self.base.state {
             State::Whole => self.state_of_rule(),
             State::Counter(left) => State::Counter(left.saturating_add(devices)),
@@ -115,14 +114,11 @@ impl Gpu {
             State::Runs(_) => State::Runs(Class::Any),
             State::Region(_) => State::Region(Region::default()),
             State::Blind if self.region.is_some() => State::Region(Region::default()),
-            State::Moves(moves) => State::Moves(
-                (self.facts.types.iter().enumerate())
-                    .try_fold(moves, |moves, (ty, facts)| match resident(facts) {
-                        Some(0) => Some(moves),
-                        count => moves.with(u16::try_from(ty).ok()?, -count?),
-                    })
-                    .unwrap_or(moves),
-            ),
+            State::Moves(moves) => {
+                let types = self.facts.types.iter().enumerate();
+                let mut gone = types.flat_map(|(ty, facts)| (0..facts.resident).map(move |_| u16::try_from(ty).ok()));
+                State::Moves(gone.try_fold(moves, |moves, ty| moves.go(ty?)).unwrap_or(moves))
+            }
             state @ (State::Card | State::Blind | State::KernelOnly { .. }) => state,
         };
         Room {
@@ -219,7 +215,7 @@ impl Gpu {
                 at = kind.ids.iter().copied().find(|id| region.is_free(*id, kind.slots));
                 region.put(at?, kind.slots).then_some(())?;
             }
-            State::Moves(moves) => *moves = moves.with(number, 1)?,
+            State::Moves(moves) => *moves = moves.come(number)?,
             State::Whole | State::Card | State::Blind | State::KernelOnly { .. } => return None,
         }
         Some((next, at))
@@ -227,7 +223,7 @@ impl Gpu {
 
     /// The room when one device of this type is gone; none when there surely is no such device, or when the rule
     /// cannot tell what that would free. With mixed sizes it is the last that is found in the driver's order:
-    /// [`Gpu::vacate`] names the one.
+    /// [`Gpu::vacate`] names the one. With MIG it is one that was taken, as long as there is one, then a resident.
     pub fn give(&self, room: &Room, ty: usize) -> Option<Room> {
         let kind = self.kinds.get(ty)?;
         if let State::Region(region) = &room.state
@@ -278,7 +274,7 @@ impl Gpu {
             State::Region(region) => region.remove(id?, kind.slots).then_some(())?,
             State::Blind if next.devices == 0 => next.state = self.empty().state,
             State::Blind => {}
-            State::Moves(moves) => *moves = moves.with(number, -1)?,
+            State::Moves(moves) => *moves = moves.go(number)?,
             State::Whole | State::Card => return None,
         }
         Some(next)
@@ -348,17 +344,18 @@ impl Gpu {
         }
     }
 
-    /// MIG. A device that came took the place of one of its own type. Those of other types with as many slices may
-    /// have taken a whole instance from it, each; those with other slices live in other instances.
+    /// MIG. Devices of one type are as good as each other: one that came took a place of its own type, one that went
+    /// left one. Each that came of another type with as many slices may have taken a whole instance; those with other
+    /// slices live in other instances.
     fn mig_left(&self, moves: &Moves, ty: usize, kind: &Kind) -> u32 {
         let Some(mig) = kind.mig else { return 0 };
         let mut left = i64::from(kind.more);
-        for (other, moved) in moves.iter() {
-            if usize::from(other) == ty {
-                left -= i64::from(moved);
-            } else if moved > 0 && self.slices(other) == Some(mig.slices) {
+        for moved in moves.iter() {
+            if usize::from(moved.ty) == ty {
+                left += i64::from(moved.went) - i64::from(moved.came);
+            } else if moved.came > 0 && self.slices(moved.ty) == Some(mig.slices) {
                 match mig.per_instance {
-                    Some(per_instance) => left -= i64::from(moved) * i64::from(per_instance),
+                    Some(per_instance) => left -= i64::from(moved.came) * i64::from(per_instance),
                     None => return 0,
                 }
             }

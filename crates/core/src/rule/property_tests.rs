@@ -35,8 +35,12 @@ enum Law {
     Homogeneous { any_series: bool },
     /// The same with heterogeneous sizes.
     Mixed { region: u16, ids: Vec<Vec<u16>> },
-    /// GPU instances: slices, and at most so many of one type each.
-    Mig { instances: Vec<u32>, per_instance: u32 },
+    /// GPU instances: slices, and at most so many of one type each; `told` when an administrator said so.
+    Mig {
+        instances: Vec<u32>,
+        per_instance: u32,
+        told: bool,
+    },
 }
 
 /// A GPU as its driver sees it.
@@ -102,6 +106,7 @@ impl Driver {
             Law::Mig {
                 instances,
                 per_instance,
+                ..
             } => instances
                 .iter()
                 .enumerate()
@@ -177,10 +182,27 @@ impl Driver {
             available: self.available(at),
             resident: self.devices.iter().filter(|(device, _)| *device == at).count() as u32,
             cost: (ty.cost != [0; 3]).then_some(Cost(ty.cost)),
-            mig: ty.slices.map(|slices| Mig {
-                slices,
-                more: None,
-                per_instance: None,
+            mig: ty.slices.map(|slices| match self.law {
+                Law::Mig {
+                    told: true,
+                    per_instance,
+                    ..
+                } => {
+                    let unbounded = Self {
+                        vfs: None,
+                        ..self.clone()
+                    };
+                    Mig {
+                        slices,
+                        more: Some(unbounded.truth(at)),
+                        per_instance: Some(per_instance),
+                    }
+                }
+                _ => Mig {
+                    slices,
+                    more: None,
+                    per_instance: None,
+                },
             }),
             whole: false,
         });
@@ -289,15 +311,20 @@ fn drivers() -> impl Strategy<Value = Driver> {
             .prop_map(|(any_series, vfs)| { Driver::new(Law::Homogeneous { any_series }, a40(), vfs) }),
         (1_u32..40).prop_map(|vfs| mixed(a40(), 48, Architecture::Ampere, vfs)),
         (1_u32..40).prop_map(move |vfs| mixed(l4.clone(), 24, Architecture::AdaHopper, vfs)),
-        (proptest::collection::vec(1_u32..3, 0..7), 1_u32..4, 1_u32..20).prop_map(
-            move |(instances, per_instance, vfs)| {
+        (
+            proptest::collection::vec(1_u32..3, 0..7),
+            1_u32..4,
+            any::<bool>(),
+            1_u32..20
+        )
+            .prop_map(move |(instances, per_instance, told, vfs)| {
                 let law = Law::Mig {
                     instances,
                     per_instance,
+                    told,
                 };
                 Driver::new(law, migs.clone(), Some(vfs))
-            }
-        ),
+            }),
     ]
 }
 
@@ -416,6 +443,7 @@ proptest! {
     fn creates_and_deletes_are_followed(mut driver in used(), steps in proptest::collection::vec(any::<(bool, u16)>(), 0..40)) {
         let gpu = driver.read(driver.rule());
         let mut room = gpu.room();
+        let mut old = driver.devices.len();
         for (create, pick) in steps {
             let pick = usize::from(pick);
             if create || driver.devices.is_empty() {
@@ -427,7 +455,15 @@ proptest! {
                     room = next;
                 }
             } else {
-                let (ty, spot) = driver.delete(pick % driver.devices.len());
+                let mut index = pick % driver.devices.len();
+                if gpu.rule() == Rule::Mig {
+                    // What goes is what came, as long as something came.
+                    let ty = driver.devices[index].0;
+                    let mut came = (old..driver.devices.len()).rev();
+                    index = came.find(|at| driver.devices[*at].0 == ty).unwrap_or(index);
+                }
+                old -= usize::from(index < old);
+                let (ty, spot) = driver.delete(index);
                 let next = gpu.vacate(&room, ty, Some(spot));
                 prop_assert!(next.is_some(), "a device that was there can go");
                 room = next.unwrap();

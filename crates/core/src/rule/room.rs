@@ -35,7 +35,7 @@ pub(super) enum State {
     Region(Region),
     /// Mixed sizes, and nobody knows where they are.
     Blind,
-    /// MIG: how many of each type came or went since the kernel's numbers were read.
+    /// MIG: what came and went since the kernel's numbers were read.
     Moves(Moves),
 }
 
@@ -143,37 +143,63 @@ impl Region {
 /// How many types can have moved; more than a GPU has instances, so no plan meets it.
 const MOVES: usize = 24;
 
-/// By type, how many came since the reading, less those that went; sorted, without zeros, filled up with [`Moves::NONE`].
+/// How many devices of a type came, and how many residents went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Moves([(u16, i16); MOVES]);
+pub(super) struct Move {
+    pub(super) ty: u16,
+    pub(super) came: u16,
+    pub(super) went: u16,
+}
+
+/// What moved since the reading, by type; sorted, filled up with [`Moves::NONE`].
+///
+/// A device that came does not make up for a resident that went before: it may be elsewhere. One that goes after one
+/// came is the one that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Moves([Move; MOVES]);
 
 impl Moves {
-    const NONE: (u16, i16) = (u16::MAX, 0);
+    const NONE: Move = Move {
+        ty: u16::MAX,
+        came: 0,
+        went: 0,
+    };
 
     pub(super) fn new() -> Self {
         Self([Self::NONE; MOVES])
     }
 
     /// The types that moved.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, i16)> + '_ {
-        self.0.iter().copied().take_while(|entry| *entry != Self::NONE)
+    pub(super) fn iter(&self) -> impl Iterator<Item = Move> + '_ {
+        self.0.iter().copied().take_while(|moved| *moved != Self::NONE)
     }
 
-    /// The same with `by` more of that type; none when it cannot be noted.
-    pub(super) fn with(mut self, ty: u16, by: i16) -> Option<Self> {
-        if ty == Self::NONE.0 {
-            return None;
-        }
-        if let Some(entry) = self.0.iter_mut().find(|entry| entry.0 == ty) {
-            entry.1 = entry.1.checked_add(by)?;
-        } else {
-            let last = self.0.last_mut().filter(|last| **last == Self::NONE)?;
-            *last = (ty, by);
-        }
-        for entry in &mut self.0 {
-            if entry.1 == 0 {
-                *entry = Self::NONE;
+    /// The same with one more; none when it cannot be noted.
+    pub(super) fn come(self, ty: u16) -> Option<Self> {
+        self.change(ty, |moved| {
+            moved.came = moved.came.checked_add(1)?;
+            Some(())
+        })
+    }
+
+    /// The same with one less; none when it cannot be noted.
+    pub(super) fn go(self, ty: u16) -> Option<Self> {
+        self.change(ty, |moved| {
+            match moved.came.checked_sub(1) {
+                Some(came) => moved.came = came,
+                None => moved.went = moved.went.checked_add(1)?,
             }
+            Some(())
+        })
+    }
+
+    fn change(mut self, ty: u16, change: impl Fn(&mut Move) -> Option<()>) -> Option<Self> {
+        let position = self.0.iter().position(|moved| moved.ty == ty || *moved == Self::NONE)?;
+        let moved = self.0.get_mut(position).filter(|_| ty != Self::NONE.ty)?;
+        moved.ty = ty;
+        change(moved)?;
+        if (moved.came, moved.went) == (0, 0) {
+            *moved = Self::NONE;
         }
         self.0.sort_unstable();
         Some(self)
@@ -201,17 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn moves_that_cancel_leave_no_trace_and_order_does_not_matter() {
-        let moved = Moves::new().with(3, 1).unwrap().with(1, -1).unwrap();
-        assert_eq!(moved, Moves::new().with(1, -1).unwrap().with(3, 1).unwrap());
-        assert_eq!(moved.iter().collect::<Vec<_>>(), [(1, -1), (3, 1)]);
-        let back = moved.with(1, 1).unwrap().with(3, -1).unwrap();
-        assert_eq!(back, Moves::new());
-        let mut full = Moves::new();
-        for ty in 0..24 {
-            full = full.with(ty, 1).unwrap();
-        }
-        assert_eq!(full.with(24, 1), None);
-        assert!(full.with(23, 1).is_some());
+    fn moves_that_are_undone_leave_no_trace_and_order_does_not_matter() {
+        let moved = Moves::new().come(3).unwrap().go(1).unwrap();
+        assert_eq!(moved, Moves::new().go(1).unwrap().come(3).unwrap());
+        let seen: Vec<_> = moved.iter().map(|moved| (moved.ty, moved.came, moved.went)).collect();
+        assert_eq!(seen, [(1, 0, 1), (3, 1, 0)]);
+        assert_eq!(Moves::new().come(3).unwrap().go(3).unwrap(), Moves::new());
+        assert_ne!(Moves::new().go(3).unwrap().come(3).unwrap(), Moves::new());
+        let full = (0..24).fold(Moves::new(), |moves, ty| moves.come(ty).unwrap());
+        assert_eq!(full.come(24), None);
+        assert!(full.come(23).is_some() && full.go(0).is_some());
+        assert_eq!(Moves::new().come(u16::MAX), None);
     }
 }

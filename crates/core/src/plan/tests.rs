@@ -1,8 +1,12 @@
 //! Placement as stories: a complete `truth`, a driver that reads from it what [`plan`] asks for, and the answer.
 
 use super::*;
-use crate::{Offer, Policy, Resident, TypeName, TypeSpec};
+use crate::rule::PlacementFile;
+use crate::{
+    Available, Code, DeviceApi, Known, Offer, Parent, Policy, Reason, Resident, TypeName, TypeSpec, What, Why,
+};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// NVIDIA's `Tesla V100-DGXS-32GB`, as far as these stories need it: 15 types, ids from 194 on.
 const V100DX: [&str; 15] = [
@@ -44,6 +48,7 @@ fn nvidia(index: usize) -> TypeId {
 fn offer(name: &str, available: Available) -> Offer {
     Offer {
         name: Known::Is(Some(name.parse::<TypeName>().unwrap())),
+        description: Known::Is(String::new()),
         device_api: Known::Is(DeviceApi::VfioPci),
         available: Known::Is(available),
         refused: None,
@@ -55,8 +60,9 @@ fn host(parents: &[(&str, &[(&str, Available)])]) -> Inventory {
     let mut truth = Inventory::new("host-1");
     truth.listed = true;
     truth.residents = Known::Is(Vec::new());
+    truth.cards = Known::Is(Vec::new());
     for (name, types) in parents {
-        let mut parent = Parent::new(parent_name(name));
+        let mut parent = Parent::whole(parent_name(name));
         parent.offers = Known::Is(BTreeMap::new());
         for (type_id, available) in *types {
             parent.offer(id(type_id), offer(&format!("name of {type_id}"), *available));
@@ -70,7 +76,7 @@ fn host(parents: &[(&str, &[(&str, Available)])]) -> Inventory {
 fn dgx(count: u8, available: Available) -> Inventory {
     let mut truth = host(&[]);
     for index in 0..count {
-        let mut parent = Parent::new(gpu(index));
+        let mut parent = Parent::whole(gpu(index));
         for (number, name) in V100DX.iter().enumerate() {
             parent.offer(nvidia(number), offer(&format!("GRID {name}"), available));
         }
@@ -94,6 +100,7 @@ fn resident(parent: &ParentName, type_id: Option<TypeId>, number: u128) -> Resid
         parent: parent.clone(),
         type_id,
         uuid: Uuid::from_u128(number),
+        placement: Known::Is(PlacementFile::Unknown),
     }
 }
 
@@ -131,6 +138,8 @@ struct Asked {
     available: usize,
     apis: usize,
     residents: usize,
+    cards: usize,
+    descriptions: usize,
 }
 
 /// Answers every need from the truth, until there is a plan or a refusal.
@@ -193,17 +202,35 @@ fn answer(need: &Need, truth: &Inventory, seen: &mut Inventory, asked: &mut Aske
             };
             copy(&mut seen.parent_mut(parent).unwrap().offers, &bare)
         }
+        Need::Pgpu(parent) => {
+            let from = truth.parent(parent).unwrap().pgpu.clone();
+            copy(&mut seen.parent_mut(parent).unwrap().pgpu, &from)
+        }
+        Need::Ids(gpu) => copy(&mut seen.pgpu_mut(gpu).ids, &truth.pgpu(gpu).ids),
+        Need::NumaNode(gpu) => copy(&mut seen.pgpu_mut(gpu).numa_node, &truth.pgpu(gpu).numa_node),
+        Need::Cards => {
+            asked.cards += 1;
+            copy(&mut seen.cards, &truth.cards)
+        }
+        Need::Placements(_) => panic!("a truth's residents have their places"),
         Need::Residents => {
             asked.residents += 1;
             copy(&mut seen.residents, &truth.residents)
         }
-        Need::Name(parent, id) | Need::Available(parent, id) | Need::DeviceApi(parent, id) => {
+        Need::Name(parent, id)
+        | Need::Description(parent, id)
+        | Need::Available(parent, id)
+        | Need::DeviceApi(parent, id) => {
             let from = truth.parent(parent).unwrap().get(id).unwrap();
             let to = seen.parent_mut(parent).unwrap().get_mut(id).unwrap();
             match need {
                 Need::Name(..) => {
                     asked.names += 1;
                     copy(&mut to.name, &from.name)
+                }
+                Need::Description(..) => {
+                    asked.descriptions += 1;
+                    copy(&mut to.description, &from.description)
                 }
                 Need::Available(..) => {
                     asked.available += 1;
@@ -240,10 +267,9 @@ fn refused(wants: &[Want], truth: &Inventory) -> Refusal {
 }
 
 fn one_reason_each(refusal: &Refusal, truth: &Inventory) {
-    let mut reasons: Vec<&ParentName> = refusal.reasons.iter().filter_map(Reason::parent).collect();
-    reasons.sort();
-    let parents: Vec<&ParentName> = truth.parents().map(|parent| &parent.name).collect();
-    assert_eq!(reasons, parents, "{refusal:?}");
+    let reasons: Vec<&PgpuName> = refusal.reasons.iter().map(|reason| &reason.pgpu).collect();
+    let gpus: Vec<&PgpuName> = truth.pgpus().into_keys().collect();
+    assert_eq!(reasons, gpus, "{refusal:?}");
 }
 
 // ---- what a type is called -------------------------------------------------------------------------------------
@@ -275,15 +301,12 @@ fn an_id_that_exists_wins_over_a_name() {
 #[test]
 fn a_name_that_means_two_types_is_refused_with_both_ids() {
     let mut truth = dgx(3, 8);
-    let mut other = Parent::new(parent_name("0000:85:00.0"));
+    let mut other = Parent::whole(parent_name("0000:85:00.0"));
     other.offer(id("nvidia-901"), offer("NVIDIA V100DX-4Q", 8));
     truth.add(other);
     let refusal = refused(&[want(0, "V100DX-4Q")], &truth);
     assert_eq!(refusal.code, Code::Ambiguous);
-    assert_eq!(
-        refusal.reasons,
-        [Reason::Means(id("nvidia-196")), Reason::Means(id("nvidia-901"))]
-    );
+    assert_eq!(refusal.means, [id("nvidia-196"), id("nvidia-901")]);
     assert_eq!(
         refusal.to_string(),
         "V100DX-4Q means more than one type: nvidia-196 and nvidia-901; ask by id"
@@ -301,15 +324,10 @@ fn an_unknown_type_has_a_reason_for_every_parent() {
     let refusal = refused(&[want(0, "A40-4Q")], &truth);
     assert_eq!(refusal.code, Code::Type);
     one_reason_each(&refusal, &truth);
-    assert!(
-        refusal
-            .reasons
-            .iter()
-            .all(|reason| matches!(reason, Reason::NotSupported(_)))
-    );
+    assert!(refusal.reasons.iter().all(|reason| reason.why == Why::NotSupported));
     assert_eq!(
         refusal.to_string(),
-        "no type A40-4Q here (see: mdevkit types): 3 parents do not offer it"
+        "no type A40-4Q here (see: mdevkit types): 3 GPUs do not offer it"
     );
 }
 
@@ -336,10 +354,7 @@ fn what_could_not_be_read_may_be_what_was_asked_for() {
     let refusal = refused(&[want(0, "V100DX-4Q")], &truth);
     assert_eq!(refusal.code, Code::Host);
     one_reason_each(&refusal, &truth);
-    assert_eq!(
-        refusal.to_string(),
-        "no V100DX-4Q: 2 parents cannot be read (name: EIO)"
-    );
+    assert_eq!(refusal.to_string(), "no V100DX-4Q: 2 GPUs cannot be read (name: EIO)");
 }
 
 #[test]
@@ -435,7 +450,7 @@ fn policies_choose_by_room_and_ties_go_to_the_lowest_address_pci_first() {
     for (story, rooms, policy, expected) in rooms {
         let mut truth = host(&[]);
         for (name, available) in *rooms {
-            let mut parent = Parent::new(parent_name(name));
+            let mut parent = Parent::whole(parent_name(name));
             parent.offer(id("t-1"), offer("t", *available));
             truth.add(parent);
         }
@@ -472,7 +487,10 @@ fn the_device_that_finds_no_room_is_the_one_that_is_refused() {
     let truth = host(&[("0000:06:00.0", &[("t-1", 1)]), ("0000:07:00.0", &[("t-1", 1)])]);
     let refusal = refused(&wants(3, "t-1", Policy::DepthFirst), &truth);
     assert_eq!((refusal.code, refusal.slot.number()), (Code::Full, 2));
-    assert_eq!(refusal.to_string(), "no t-1 left: 2 parents are full");
+    assert_eq!(
+        refusal.to_string(),
+        "no t-1 left: 2 GPUs are taken by the domain's other devices"
+    );
 }
 
 #[test]
@@ -480,7 +498,7 @@ fn room_that_is_promised_to_an_earlier_device_is_not_laid_at_another_types_door(
     let mut truth = host(&[("mtty", &[("mtty-1", 1), ("mtty-2", 1)])]);
     truth.residents = Known::Is(vec![resident(&parent_name("mtty"), Some(id("mtty-2")), 7)]);
     let refusal = refused(&wants(2, "mtty-1", Policy::DepthFirst), &truth);
-    assert_eq!(refusal.reasons, [Reason::Full(parent_name("mtty"))]);
+    assert_eq!(refusal.reasons[0].why, Why::Promised);
 }
 
 #[test]
@@ -517,13 +535,13 @@ fn a_pinned_parent_without_room_is_the_reason_and_the_others_are_excluded() {
     one_reason_each(&refusal, &truth);
     assert_eq!(
         refusal.to_string(),
-        "no nvidia-196 left: 1 parent is full, 2 parents are not the one that the request names"
+        "no nvidia-196 left: 1 GPU is full, 2 GPUs are excluded by the request"
     );
     let refusal = refused(&[pin("0000:99:00.0")], &truth);
     one_reason_each(&refusal, &truth);
     assert_eq!(
         refusal.to_string(),
-        "no nvidia-196: 3 parents are not the one that the request names",
+        "no nvidia-196: 3 GPUs are excluded by the request",
         "the type is here, so nothing says that it were not"
     );
 }
@@ -555,7 +573,7 @@ fn each_reason_has_its_code_and_its_words() {
                 ]);
             },
             Code::Full,
-            "no t-1 left: 1 parent runs other types (t-2, ...)",
+            "no t-1 left: 1 parent runs another size (t-2, ...)",
         ),
         (
             "a device that is just being made proves nothing",
@@ -631,7 +649,7 @@ fn a_parent_whose_types_cannot_be_read_is_passed_over_and_named_when_it_matters(
     one_reason_each(&refusal, &truth);
     assert_eq!(
         refusal.to_string(),
-        "no V100DX-4Q left: 2 parents are full, 1 parent cannot be read (mdev_supported_types: EIO)"
+        "no V100DX-4Q left: 2 GPUs are taken by the domain's other devices, 1 GPU cannot be read (mdev_supported_types: EIO)"
     );
     assert_eq!(
         refused(&[want(0, "A40-4Q")], &truth).code,
@@ -682,10 +700,10 @@ fn a_day_on_a_dgx() {
     one_reason_each(&refusal, &truth);
     assert_eq!(
         refusal.to_string(),
-        "no V100DX-4Q left: 7 parents run other types (nvidia-197), 1 parent is full"
+        "no V100DX-4Q left: 7 GPUs run another size (nvidia-197), 1 GPU is full"
     );
     let lines: Vec<String> = refusal.reasons.iter().map(Reason::to_string).collect();
-    assert_eq!(lines[0], "0000:06:00.0: runs other types (nvidia-197)");
+    assert_eq!(lines[0], "0000:06:00.0: runs another size (nvidia-197)");
     assert_eq!(lines[7], "0000:0d:00.0: full");
 }
 
@@ -702,7 +720,9 @@ fn an_id_costs_one_list_a_look_at_each_parent_and_no_name() {
         names: 0,
         available: 8,
         apis: 1,
-        residents: 0,
+        residents: 1,
+        cards: 0,
+        descriptions: 0,
     };
     assert_eq!(asked, expected);
 }
@@ -735,19 +755,19 @@ fn eight_parents_of_the_wrong_model_take_two_looks_and_not_eight() {
     }
     let (answer, asked) = drive(&[want(0, "nvidia-196")], &truth);
     assert!(matches!(answer, Answer::Refusal(refusal) if refusal.code == Code::Model));
-    assert_eq!((asked.rounds, asked.apis), (5, 8));
+    assert_eq!((asked.rounds, asked.apis), (6, 8));
 }
 
 #[test]
-fn residents_are_read_only_to_explain() {
-    let mut truth = dgx(8, 8);
-    assert_eq!(drive(&[want(0, "nvidia-196")], &truth).1.residents, 0);
-    for n in 0..8 {
-        change(&mut truth, gpu(n).as_str(), "nvidia-196", |offer| {
-            offer.available = Known::Is(0)
-        });
-    }
-    assert_eq!(drive(&[want(0, "nvidia-196")], &truth).1.residents, 1);
+fn residents_are_read_where_there_is_a_choice_and_to_explain_and_cards_only_to_explain() {
+    let one = [want(0, "nvidia-196")];
+    let read = |truth: &Inventory| {
+        let asked = drive(&one, truth).1;
+        (asked.residents, asked.cards, asked.descriptions)
+    };
+    assert_eq!(read(&dgx(1, 8)), (0, 0, 0));
+    assert_eq!(read(&dgx(2, 8)), (1, 0, 0));
+    assert_eq!(read(&dgx(1, 0)), (1, 1, 0));
 }
 
 #[test]
@@ -781,11 +801,12 @@ const PARENTS: [&str; 6] = [
 fn names_that_cannot_be_read_do_not_cost_a_round_for_each_parent() {
     let mut truth = host(&[]);
     for n in 0..64 {
-        let mut parent = Parent::new(parent_name(&format!("0000:{n:02x}:00.0")));
+        let mut parent = Parent::whole(parent_name(&format!("0000:{n:02x}:00.0")));
         parent.offer(
             id("t-0"),
             Offer {
                 name: Known::Unreadable("EIO".to_owned()),
+                description: Known::Is(String::new()),
                 device_api: Known::Is(DeviceApi::VfioPci),
                 available: Known::Is(1),
                 refused: None,
@@ -795,7 +816,7 @@ fn names_that_cannot_be_read_do_not_cost_a_round_for_each_parent() {
     }
     let (answer, asked) = drive(&[want(0, "V100DX-1Q")], &truth);
     assert!(matches!(answer, Answer::Refusal(refusal) if refusal.code == Code::Host && refusal.reasons.len() == 64));
-    assert_eq!((asked.rounds, asked.names), (4, 64));
+    assert_eq!((asked.rounds, asked.names), (5, 64));
 }
 
 const APIS: [DeviceApi; 3] = [DeviceApi::VfioPci, DeviceApi::VfioCcw, DeviceApi::VfioAp];
@@ -820,6 +841,7 @@ fn any_offer() -> impl Strategy<Value = Offer> {
     )
         .prop_map(|(name, device_api, available, refused)| Offer {
             name,
+            description: Known::Is(String::new()),
             device_api,
             available,
             refused,
@@ -828,7 +850,7 @@ fn any_offer() -> impl Strategy<Value = Offer> {
 
 fn any_parent(name: &'static str) -> impl Strategy<Value = Parent> {
     known(proptest::collection::btree_map(0..3usize, any_offer(), 0..=3)).prop_map(move |offers| {
-        let mut parent = Parent::new(parent_name(name));
+        let mut parent = Parent::whole(parent_name(name));
         parent.offers = match offers {
             Known::Is(offers) => Known::Is(
                 offers
@@ -901,14 +923,24 @@ fn any_wants() -> impl Strategy<Value = Vec<Want>> {
     (0..6u16).prop_flat_map(|count| (0..count).map(any_want).collect::<Vec<_>>())
 }
 
+/// Who reads less sees fewer GPUs fall out of the choice.
+fn but_for_the_reasons(mut answer: Answer) -> Answer {
+    if let Answer::Plan(plan) = &mut answer {
+        for place in &mut plan.placements {
+            (place.because.had_room, place.because.open) = (0, None);
+        }
+    }
+    answer
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_host_has_an_answer_within_eight_rounds(truths in any_truth(), wants in any_wants()) {
+    fn every_host_has_an_answer_within_ten_rounds(truths in any_truth(), wants in any_wants()) {
         let truth = &truths[0];
         let (answer, asked) = drive(&wants, truth);
-        prop_assert!(asked.rounds <= 8, "{:?}", asked);
+        prop_assert!(asked.rounds <= 10, "{:?}", asked);
         match answer {
             Answer::Plan(plan) => {
                 prop_assert_eq!(plan.placements.len(), wants.len());
@@ -951,114 +983,6 @@ proptest! {
         for want in &mut wants {
             want.what = What::Type(id(&format!("t-{}", want.what.to_string().len() % 3)).into());
         }
-        prop_assert_eq!(drive(&wants, &truths[0]).0, plan(&wants, &truths[0]));
+        prop_assert_eq!(but_for_the_reasons(drive(&wants, &truths[0]).0), but_for_the_reasons(plan(&wants, &truths[0])));
     }
-}
-
-/// Any refusal at all, with whatever a kernel or a file may have said.
-fn any_refusal() -> impl Strategy<Value = Refusal> {
-    let parent = || proptest::sample::select(&PARENTS[..]).prop_map(parent_name);
-    let type_id = || "[a-z0-9_]{1,128}".prop_map(|text: String| id(&text));
-    let reason = prop_oneof![
-        parent().prop_map(Reason::NotSupported),
-        parent().prop_map(Reason::Full),
-        (parent(), proptest::collection::vec(type_id(), 0..4)).prop_map(|(p, types)| Reason::OtherTypes(p, types)),
-        (parent(), any::<String>()).prop_map(|(p, why)| Reason::Refused(p, why)),
-        parent().prop_map(|parent| Reason::Model {
-            parent,
-            offered: DeviceApi::VfioAp,
-            model: DeviceApi::VfioPci
-        }),
-        parent().prop_map(Reason::Excluded),
-        (parent(), "(?s).{0,200}").prop_map(|(p, why)| Reason::Unreadable(p, why)),
-        type_id().prop_map(Reason::Means),
-    ];
-    let code = proptest::sample::select(&[Code::Full, Code::Type, Code::Ambiguous, Code::Model, Code::Host][..]);
-    let spec = "[A-Z0-9]{1,128}".prop_map(|text: String| text.parse::<TypeSpec>().unwrap());
-    (code, spec, proptest::collection::vec(reason, 0..12)).prop_map(|(code, spec, reasons)| Refusal {
-        code,
-        slot: Slot::new(0).unwrap(),
-        what: What::Type(spec),
-        reasons,
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_headline_is_one_line_that_fits(refusal in any_refusal()) {
-        let line = refusal.to_string();
-        prop_assert!(line.len() <= Refusal::HEADLINE, "{} bytes", line.len());
-        prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
-        prop_assert!(line.contains(&refusal.what.to_string()), "{}", line);
-        for reason in &refusal.reasons {
-            prop_assert!(!reason.to_string().chars().any(char::is_control));
-        }
-    }
-}
-
-#[test]
-fn headlines_group_equal_reasons_the_most_useful_first() {
-    let full = |p: &str| Reason::Full(parent_name(p));
-    let runs = |p: &str, types: &[&str]| Reason::OtherTypes(parent_name(p), types.iter().map(|t| id(t)).collect());
-    let refused = |p: &str, why: &str| Reason::Refused(parent_name(p), why.to_owned());
-    let unreadable = |p: &str, why: &str| Reason::Unreadable(parent_name(p), why.to_owned());
-    for (reasons, tail) in [
-        (
-            vec![full("a"), runs("b", &["t-1"]), full("c")],
-            "1 parent runs other types (t-1), 2 parents are full",
-        ),
-        (
-            vec![runs("a", &["t-1"]), runs("b", &["t-1"])],
-            "2 parents run other types (t-1)",
-        ),
-        (
-            vec![runs("a", &["t-1"]), runs("b", &["t-2"])],
-            "2 parents run other types (t-1, ...)",
-        ),
-        (vec![runs("a", &["t-1", "t-2"])], "1 parent runs other types (t-1, ...)"),
-        (
-            vec![refused("a", "EIO"), refused("b", "EIO")],
-            "2 parents refused (EIO)",
-        ),
-        (
-            vec![refused("a", "EIO"), refused("b", "EPERM")],
-            "2 parents refused (EIO, ...)",
-        ),
-        (
-            vec![unreadable("a", "x: EIO"), full("b")],
-            "1 parent is full, 1 parent cannot be read (x: EIO)",
-        ),
-        (vec![unreadable("a", "x\ny")], "1 parent cannot be read (x\\ny)"),
-        (
-            vec![Reason::NotSupported(parent_name("a")), full("b")],
-            "1 parent is full, 1 parent does not offer it",
-        ),
-    ] {
-        let refusal = Refusal {
-            code: Code::Full,
-            slot: Slot::new(0).unwrap(),
-            what: What::Type("X".parse().unwrap()),
-            reasons,
-        };
-        assert_eq!(refusal.to_string(), format!("no X left: {tail}"));
-    }
-}
-
-#[test]
-fn a_headline_that_is_too_long_is_cut_between_characters() {
-    let refusal = Refusal {
-        code: Code::Full,
-        slot: Slot::new(0).unwrap(),
-        what: What::Type("X".parse().unwrap()),
-        reasons: vec![Reason::Refused(parent_name("a"), "é".repeat(300))],
-    };
-    let line = refusal.to_string();
-    assert!(
-        (Refusal::HEADLINE - 1..=Refusal::HEADLINE).contains(&line.len()),
-        "{}",
-        line.len()
-    );
-    assert!(line.ends_with("é..."), "{line}");
 }

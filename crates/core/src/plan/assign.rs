@@ -1,0 +1,124 @@
+//! Which parent of a physical GPU makes a device: the GPU itself, or the lowest virtual function that has room.
+//!
+//! Invariant: the room of a GPU is a matter of numbers ([`super::floor`]); which of its parents is taken changes none
+//! of them, so it is decided last.
+
+use super::facts::{Facts, Site};
+use super::floor::Choice;
+use super::{Because, Placement};
+use crate::{Known, Offer, Parent, ParentName, TypeId, Want};
+use std::collections::BTreeMap;
+
+/// The places of a domain's wants (by index), in their order.
+pub(super) fn placements(wants: &[Want], facts: &Facts<'_>, domain: &[usize], choices: &[Choice]) -> Vec<Placement> {
+    let mut taken = Taken::default();
+    placements_beside(wants, facts, domain, choices, &mut taken)
+}
+
+/// How many devices of each type are promised to each parent (count).
+pub(super) type Taken = BTreeMap<ParentName, BTreeMap<TypeId, u32>>;
+
+/// The same beside what other domains take.
+pub(super) fn placements_beside(
+    wants: &[Want],
+    facts: &Facts<'_>,
+    domain: &[usize],
+    choices: &[Choice],
+    taken: &mut Taken,
+) -> Vec<Placement> {
+    // Who names its parent goes first: the others can take any.
+    let mut turns: Vec<(bool, usize)> = (0..choices.len())
+        .map(|turn| (!pins(wants, domain, turn), turn))
+        .collect();
+    turns.sort_unstable();
+    let mut placements = Vec::with_capacity(choices.len());
+    for (_, turn) in turns {
+        let found = domain
+            .get(turn)
+            .and_then(|index| wants.get(*index))
+            .zip(choices.get(turn));
+        let Some((want, choice)) = found else { continue };
+        let (Some(site), Some(index)) = (facts.sites.get(choice.site), domain.get(turn)) else {
+            continue;
+        };
+        let kind = facts.kind_of.get(*index).and_then(|kind| facts.kinds.get(*kind));
+        let (Some(kind), Some(of)) = (kind, site.gpu.facts().types.get(usize::from(choice.fit.of))) else {
+            continue;
+        };
+        let parent = parent(site, want, &of.id, taken);
+        *taken
+            .entry(parent.clone())
+            .or_default()
+            .entry(of.id.clone())
+            .or_default() += 1;
+        placements.push((
+            turn,
+            Placement {
+                slot: want.slot,
+                uuid: want.uuid,
+                pgpu: site.pgpu.clone(),
+                parent,
+                type_id: of.id.clone(),
+                because: Because {
+                    policy: kind.policy,
+                    from: kind.from.clone(),
+                    had_room: choice.had_room,
+                    open: choice.open,
+                    left: choice.left,
+                    rearranged: choice.rearranged,
+                },
+            },
+        ));
+    }
+    placements.sort_by_key(|(turn, _)| *turn);
+    placements.into_iter().map(|(_, place)| place).collect()
+}
+
+fn pins(wants: &[Want], domain: &[usize], turn: usize) -> bool {
+    domain
+        .get(turn)
+        .and_then(|index| wants.get(*index))
+        .is_some_and(|want| want.parent.is_some())
+}
+
+/// The first parent with room for one more; a card without parents stands for itself.
+fn parent(site: &Site<'_>, want: &Want, id: &TypeId, taken: &Taken) -> ParentName {
+    let split = site.parents.len() > 1;
+    let promised = |parent: &Parent| -> u32 {
+        let Some(taken) = taken.get(&parent.name) else { return 0 };
+        // A virtual function makes one device, of whatever type.
+        if split {
+            taken.values().sum()
+        } else {
+            taken.get(id).copied().unwrap_or(0)
+        }
+    };
+    let has_room = |parent: &&&Parent| {
+        parent.get(id).is_some_and(|offer| {
+            usable(offer, want)
+                && offer
+                    .available
+                    .get()
+                    .is_some_and(|available| *available > promised(parent))
+        })
+    };
+    let pinned = site
+        .parents
+        .iter()
+        .find(|parent| want.parent.as_ref() == Some(&parent.name));
+    let offering = || site.parents.iter().filter(|parent| parent.get(id).is_some());
+    pinned
+        .or_else(|| offering().find(has_room))
+        .or_else(|| offering().next())
+        .map_or_else(|| site.pgpu.as_parent().clone(), |parent| parent.name.clone())
+}
+
+/// Whether nothing speaks against that parent.
+fn usable(offer: &Offer, want: &Want) -> bool {
+    let model = match (&offer.device_api, want.device_api) {
+        (Known::Is(api), Some(model)) => *api == model,
+        (Known::Unreadable(_), Some(_)) => false,
+        _ => true,
+    };
+    model && offer.refused.is_none()
+}

@@ -1,0 +1,349 @@
+//! When the wants of a domain do not fit one after the other: is there another arrangement?
+//!
+//! GPUs that are alike (same room, and every want of the domain may be the same there) are counted, not told apart:
+//! a state is how many GPUs of each class there are, a step puts one device on one GPU of a class. A state from which
+//! the rest does not fit is remembered; one in which a kind has less room in all than wants is given up at once.
+//!
+//! Invariant: exact within [`STEPS`]; who exceeds them says so.
+
+use super::facts::Fit;
+use super::floor::Floor;
+use crate::rule::Room;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// How many steps are tried before a search is cut short (count): some 5 ms.
+const STEPS: u32 = 20_000;
+
+/// What a search came to.
+pub(super) enum Found {
+    /// The site and the fit of each want, in the order of the domain's wants.
+    Plan(Vec<(usize, Fit)>),
+    /// No arrangement fits.
+    Nothing,
+    /// Nobody knows: it took too many steps.
+    CutShort,
+}
+
+/// Searches for any arrangement of a domain's wants on the floor as it is.
+pub(super) fn search(floor: &Floor<'_, '_>, domain: &[usize]) -> Found {
+    let mut search = Search::new(floor, domain);
+    let cells = search.cells.clone();
+    match search.from(0, &cells) {
+        Some(true) => Found::Plan(search.sites()),
+        Some(false) => Found::Nothing,
+        None => Found::CutShort,
+    }
+}
+
+/// A class of sites: alike in what each want may be there, in their facts, and in their room now.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Class {
+    /// The sites that were alike at the beginning.
+    origin: usize,
+    room: Room,
+    /// Whether a device of the domain is there, and whether one of them wants to be alone.
+    used: bool,
+    alone: bool,
+}
+
+/// For each kind what it may be on a site, by preference and type.
+type Alike = Vec<Option<Vec<(u16, u16)>>>;
+
+/// How many sites there are of each class; sorted, so that equal states are equal.
+type Cells = Vec<(u32, u16)>;
+
+struct Search<'s, 'f, 'a> {
+    floor: &'s Floor<'f, 'a>,
+    /// The wants, the hardest to place first, each with its position in the domain.
+    order: Vec<Item>,
+    /// The classes by number, and the numbers.
+    classes: Vec<Class>,
+    numbers: HashMap<Class, u32>,
+    /// A site of each origin, and all of them.
+    origins: Vec<Vec<usize>>,
+    cells: Cells,
+    dead: HashSet<(usize, Cells)>,
+    steps: u32,
+    /// The steps that led to the state that is looked at: from which class, and as what.
+    path: Vec<(u32, Fit)>,
+    /// How many devices of a kind fit on a site of a class alone.
+    room: HashMap<(u32, usize), u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    position: usize,
+    kind: usize,
+    apart: bool,
+}
+
+impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
+    fn new(floor: &'s Floor<'f, 'a>, domain: &[usize]) -> Self {
+        let facts = floor.facts;
+        let mut order: Vec<Item> = domain
+            .iter()
+            .enumerate()
+            .map(|(position, want)| Item {
+                position,
+                kind: facts.kind_of.get(*want).copied().unwrap_or(usize::MAX),
+                apart: facts.wants.get(*want).is_some_and(|want| want.apart),
+            })
+            .collect();
+        let mut search = Self {
+            floor,
+            order: Vec::new(),
+            classes: Vec::new(),
+            numbers: HashMap::new(),
+            origins: Vec::new(),
+            cells: Vec::new(),
+            dead: HashSet::new(),
+            steps: 0,
+            path: Vec::new(),
+            room: HashMap::new(),
+        };
+        search.classify(&order);
+        let kinds: BTreeMap<usize, u32> = order
+            .iter()
+            .map(|item| (item.kind, search.room_in_all(&search.cells.clone(), item.kind)))
+            .collect();
+        order.sort_by_key(|item| (kinds.get(&item.kind).copied(), item.kind, !item.apart, item.position));
+        search.order = order;
+        search
+    }
+
+    /// Sorts the sites into classes.
+    fn classify(&mut self, order: &[Item]) {
+        let facts = self.floor.facts;
+        let mut kinds: Vec<usize> = order.iter().map(|item| item.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let fits = |site: usize| -> Alike {
+            kinds
+                .iter()
+                .map(|kind| {
+                    let verdict = facts.kinds.get(*kind)?.verdicts.get(site)?.as_ref().ok()?;
+                    Some(verdict.iter().map(|fit| (fit.rank, fit.of)).collect())
+                })
+                .collect()
+        };
+        let mut counts: BTreeMap<u32, u16> = BTreeMap::new();
+        let mut known: Vec<Alike> = Vec::new();
+        for (index, site) in facts.sites.iter().enumerate() {
+            let fits = fits(index);
+            if fits.iter().all(Option::is_none) {
+                continue;
+            }
+            let alike = self.origins.iter().zip(&known).position(|(sites, other)| {
+                let first = sites.first().and_then(|first| facts.sites.get(*first));
+                *other == fits && first.is_some_and(|first| first.gpu == site.gpu)
+            });
+            let origin = alike.unwrap_or_else(|| {
+                self.origins.push(Vec::new());
+                known.push(fits);
+                self.origins.len() - 1
+            });
+            if let Some(sites) = self.origins.get_mut(origin) {
+                sites.push(index);
+            }
+            let Some(room) = self.floor.rooms.get(index) else {
+                continue;
+            };
+            let number = self.number(Class {
+                origin,
+                room: *room,
+                used: false,
+                alone: false,
+            });
+            let count = counts.entry(number).or_default();
+            *count = count.saturating_add(1);
+        }
+        self.cells = counts.into_iter().collect();
+    }
+
+    fn number(&mut self, class: Class) -> u32 {
+        let next = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
+        let classes = &mut self.classes;
+        *self.numbers.entry(class).or_insert_with_key(|class| {
+            classes.push(class.clone());
+            next
+        })
+    }
+
+    /// What a kind may be on a site of a class.
+    fn fits(&self, class: u32, kind: usize) -> &'f [Fit] {
+        let facts = self.floor.facts;
+        let site = self
+            .classes
+            .get(class as usize)
+            .and_then(|class| self.origins.get(class.origin)?.first());
+        match site.and_then(|site| facts.kinds.get(kind)?.verdicts.get(*site)) {
+            Some(Ok(fits)) => fits,
+            _ => &[],
+        }
+    }
+
+    fn after(&mut self, class: u32, fit: Fit, apart: bool) -> Option<u32> {
+        let Class {
+            origin, room, alone, ..
+        } = self.classes.get(class as usize)?.clone();
+        let site = self.floor.facts.sites.get(*self.origins.get(origin)?.first()?)?;
+        let room = site.gpu.take(&room, usize::from(fit.of))?;
+        Some(self.number(Class {
+            origin,
+            room,
+            used: true,
+            alone: alone || apart,
+        }))
+    }
+
+    /// The most devices of a kind that a site of a class could take.
+    fn most(&mut self, class: u32, kind: usize) -> u32 {
+        if let Some(most) = self.room.get(&(class, kind)) {
+            return *most;
+        }
+        let site = self
+            .classes
+            .get(class as usize)
+            .and_then(|class| Some((class, self.origins.get(class.origin)?.first()?)));
+        let most = match site.and_then(|(class, site)| Some((class, self.floor.facts.sites.get(*site)?))) {
+            // Of several types the sum is a bound, too: no rule gives more of one than it would alone.
+            Some((class, site)) => self
+                .fits(self.numbers.get(class).copied().unwrap_or(u32::MAX), kind)
+                .iter()
+                .map(|fit| site.gpu.left(&class.room, usize::from(fit.of)))
+                .fold(0, u32::saturating_add),
+            None => 0,
+        };
+        self.room.insert((class, kind), most);
+        most
+    }
+
+    fn room_in_all(&mut self, cells: &Cells, kind: usize) -> u32 {
+        cells
+            .iter()
+            .map(|(class, count)| self.most(*class, kind).saturating_mul(u32::from(*count)))
+            .fold(0, u32::saturating_add)
+    }
+
+    /// Whether the wants from `depth` on fit; `None`: too many steps.
+    fn from(&mut self, depth: usize, cells: &Cells) -> Option<bool> {
+        let Some(item) = self.order.get(depth).copied() else {
+            return Some(true);
+        };
+        if self.dead.contains(&(depth, cells.clone())) || !self.could(depth, cells) {
+            return Some(false);
+        }
+        for (rank, class) in self.moves(item, cells) {
+            let _ = rank;
+            for fit in self.fits(class, item.kind).to_vec() {
+                self.steps += 1;
+                if self.steps > STEPS {
+                    return None;
+                }
+                let Some(next) = self.after(class, fit, item.apart) else {
+                    continue;
+                };
+                self.path.push((class, fit));
+                if self.from(depth + 1, &moved(cells, class, next))? {
+                    return Some(true);
+                }
+                self.path.pop();
+            }
+        }
+        self.dead.insert((depth, cells.clone()));
+        Some(false)
+    }
+
+    /// Whether each kind has at least as much room in all as there are wants of it.
+    fn could(&mut self, depth: usize, cells: &Cells) -> bool {
+        let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
+        for item in self.order.iter().skip(depth) {
+            *counts.entry(item.kind).or_default() += 1;
+        }
+        counts
+            .into_iter()
+            .all(|(kind, count)| self.room_in_all(cells, kind) >= count)
+    }
+
+    /// The classes where a want could go: where the fewest others of its kind would fit first.
+    fn moves(&mut self, item: Item, cells: &Cells) -> Vec<(u32, u32)> {
+        let mut moves: Vec<(u32, u32)> = Vec::new();
+        for (class, _) in cells {
+            let Some(Class { used, alone, .. }) = self.classes.get(*class as usize) else {
+                continue;
+            };
+            if *used && (*alone || item.apart) {
+                continue;
+            }
+            let most = self.most(*class, item.kind);
+            if most > 0 {
+                moves.push((most, *class));
+            }
+        }
+        moves.sort_unstable();
+        moves
+    }
+
+    /// The path that was found, on real sites: of each class the site with the lowest address.
+    fn sites(&self) -> Vec<(usize, Fit)> {
+        let facts = self.floor.facts;
+        let mut now: BTreeMap<usize, Class> = BTreeMap::new();
+        for (origin, sites) in self.origins.iter().enumerate() {
+            for site in sites {
+                if let Some(room) = self.floor.rooms.get(*site) {
+                    now.insert(
+                        *site,
+                        Class {
+                            origin,
+                            room: *room,
+                            used: false,
+                            alone: false,
+                        },
+                    );
+                }
+            }
+        }
+        let mut found: Vec<(usize, (usize, Fit))> = Vec::new();
+        for (item, (class, fit)) in self.order.iter().zip(&self.path) {
+            let Some(class) = self.classes.get(*class as usize) else {
+                continue;
+            };
+            let Some(site) = now.iter().find(|(_, of)| *of == class).map(|(site, _)| *site) else {
+                continue;
+            };
+            if let Some(of) = now.get_mut(&site)
+                && let Some(room) = facts
+                    .sites
+                    .get(site)
+                    .and_then(|facts| facts.gpu.take(&of.room, usize::from(fit.of)))
+            {
+                *of = Class {
+                    origin: of.origin,
+                    room,
+                    used: true,
+                    alone: of.alone || item.apart,
+                };
+            }
+            // How far it is depends on the site, not on its class.
+            let far = facts
+                .kinds
+                .get(item.kind)
+                .and_then(|kind| kind.verdicts.get(site)?.as_ref().ok())
+                .and_then(|fits| fits.iter().find(|of| of.of == fit.of))
+                .map_or(fit.far, |fit| fit.far);
+            found.push((item.position, (site, Fit { far, ..*fit })));
+        }
+        found.sort_by_key(|(position, _)| *position);
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+}
+
+/// The state after one site of a class became one of another.
+fn moved(cells: &Cells, from: u32, to: u32) -> Cells {
+    let mut counts: BTreeMap<u32, u16> = cells.iter().copied().collect();
+    if let Some(count) = counts.get_mut(&from) {
+        *count -= 1;
+    }
+    *counts.entry(to).or_default() += 1;
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
