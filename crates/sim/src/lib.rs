@@ -55,6 +55,7 @@ mod mig;
 mod mount;
 mod pci;
 mod placement;
+pub mod replay;
 mod shared;
 mod tree;
 

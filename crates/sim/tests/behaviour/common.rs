@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mdevkit_sim::Sim;
+use mdevkit_sim::{Sim, SimOptions};
 use nix::errno::Errno;
 
 pub(crate) struct Host {
@@ -15,9 +15,13 @@ pub(crate) struct Host {
 }
 
 pub(crate) fn host(boards: &[&str]) -> Host {
+    host_with(boards, SimOptions::default())
+}
+
+pub(crate) fn host_with(boards: &[&str], options: SimOptions) -> Host {
     let dir = tempfile::tempdir().unwrap();
     let boards: Vec<_> = boards.iter().map(|board| board.parse().unwrap()).collect();
-    let sim = Sim::mount(&dir.path().join("host"), &boards).unwrap();
+    let sim = Sim::mount_with(&dir.path().join("host"), &boards, options).unwrap();
     Host { sim, _dir: dir }
 }
 

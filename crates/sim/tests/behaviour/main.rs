@@ -11,6 +11,10 @@ mod holders;
 #[cfg(test)]
 mod independence;
 #[cfg(test)]
+mod kernels;
+#[cfg(test)]
 mod mounting;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod sriov;

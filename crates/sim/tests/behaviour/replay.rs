@@ -1,112 +1,34 @@
-//! The simulator answers as the kernel answered: `replay.txt`, step by step, through the mount.
+//! The simulator answers as the kernel answered: the scripts of `replay/`, step by step, through the mount.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use mdevkit_sim::replay;
 
-use crate::common::{self, errno, host, names, read, store};
+use crate::common::{self, errno, host};
 
 const UUID: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
-/// A step's line with its abbreviations written out.
-fn expand(line: &str) -> String {
-    let mut out = Vec::new();
-    let mut words = line.split(' ');
-    while let Some(word) = words.next() {
-        out.push(match word {
-            "$T" => {
-                let (parent, rest) = words.next().unwrap().split_once('/').unwrap();
-                format!("sys/class/mdev_bus/{parent}/mdev_supported_types/{rest}")
-            }
-            _ => word.replace("$D/", "sys/bus/mdev/devices/"),
-        });
-    }
-    out.join(" ").replace("$U", UUID)
-}
-
-fn unquote(text: &str) -> Vec<u8> {
-    let inner = text
-        .trim()
-        .strip_prefix('"')
-        .and_then(|t| t.strip_suffix('"'))
-        .unwrap_or_else(|| panic!("{text}"));
-    inner.replace("\\n", "\n").replace("\\0", "\0").into_bytes()
-}
-
-fn open(path: &Path, flags: &str) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(flags.contains('r'))
-        .write(flags.contains('w'))
-        .append(flags.contains('a'));
-    if flags.contains('c') {
-        // std refuses some combinations of its own; the flags go straight through.
-        options.custom_flags(nix::libc::O_CREAT | nix::libc::O_TRUNC);
-    }
-    options.open(path)
-}
-
-fn outcome(result: std::io::Result<usize>) -> String {
-    result.map_or_else(|error| format!("{:?}", errno(&error)), |count| count.to_string())
-}
-
 #[test]
 fn the_kernels_own_answers() {
-    let host = host(&["mtty", "mdpy", "mbochs"]);
-    let root = host.sim.root();
-    let mut kept: HashMap<&str, File> = HashMap::new();
     let mut steps = 0;
-    for (number, line) in include_str!("replay.txt").lines().enumerate() {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+    for (name, script) in replay::SCRIPTS {
+        let host = host(&["mtty", "mdpy", "mbochs"]);
+        let heard = replay::run(host.sim.root(), script).unwrap();
+        for step in &heard {
+            assert!(
+                step.agrees(),
+                "{name}:{}: {}\n{:#?}\n{:#?}",
+                step.line,
+                step.ask,
+                step.expected,
+                step.got
+            );
         }
-        steps += 1;
-        let said = expand(line);
-        let (ask, answer) = said
-            .split_once(" ->")
-            .map_or((said.as_str(), ""), |(ask, answer)| (ask, answer.trim()));
-        let (verb, rest) = ask.split_once(' ').unwrap();
-        let words: Vec<&str> = rest.split(' ').collect();
-        let got = match verb {
-            "open" => outcome(open(&root.join(words[1]), words[0]).map(|_| 0)).replace('0', "ok"),
-            "write" => {
-                let (path, text) = rest.split_once(' ').unwrap();
-                store(&root.join(path), &unquote(text)).map_or_else(|e| format!("{e:?}"), |n| n.to_string())
-            }
-            "fd" => {
-                let name = line.split(' ').nth(1).unwrap();
-                kept.insert(name, open(&root.join(words[2]), words[1]).unwrap());
-                String::new()
-            }
-            "put" => {
-                let (name, text) = rest.split_once(' ').unwrap();
-                outcome((&kept[name]).write(&unquote(text)))
-            }
-            "pwrite" => outcome(kept[words[0]].write_at(&unquote(words[2]), words[1].parse().unwrap())),
-            "close" => {
-                kept.remove(words[0]).unwrap();
-                String::new()
-            }
-            "read" => format!("{:?}", read(&root.join(rest)).unwrap()),
-            "link" => format!("{:?}", std::fs::read_link(root.join(rest)).unwrap()),
-            "list" => names(&root.join(rest)).join(" "),
-            "gone" => {
-                let missing = root.join(rest).symlink_metadata().unwrap_err();
-                assert_eq!(
-                    errno(&missing),
-                    nix::errno::Errno::ENOENT,
-                    "line {}: {line}",
-                    number + 1
-                );
-                String::new()
-            }
-            _ => panic!("line {}: {line}", number + 1),
-        };
-        assert_eq!(got, answer, "line {}: {line}", number + 1);
+        assert!(
+            *name == "recorded" || host.sim.handle().devices().is_empty(),
+            "{name} cleans up"
+        );
+        steps += heard.len();
     }
-    assert!(steps > 150, "only {steps} steps were replayed");
+    assert!(steps > 500, "only {steps} steps were replayed");
 }
 
 #[test]
