@@ -24,9 +24,9 @@ pub(crate) fn create(data: &[u8]) -> Result<String, Errno> {
     Ok(text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
 }
 
-/// Whether a store to `remove` means it: a value that is not 0.
+/// Whether a store to `remove` means it: a value that is not 0. What is wrong with it, `remove_store` does not tell.
 pub(crate) fn remove(data: &[u8]) -> Result<bool, Errno> {
-    number(data).map(|value| value != 0)
+    number(data).map(|value| value != 0).map_err(|_| Errno::EINVAL)
 }
 
 /// `kstrtoul(buf, 0, &val)`.
@@ -68,7 +68,7 @@ mod tests {
             (b"0", Ok(false)),
             (b"0\n", Ok(false)),
             (b"00", Ok(false)),
-            (b"18446744073709551616", Err(Errno::ERANGE)),
+            (b"18446744073709551616", Err(Errno::EINVAL)),
             (b"0x", Err(Errno::EINVAL)),
             (b"08", Err(Errno::EINVAL)),
             (b"-1", Err(Errno::EINVAL)),
@@ -80,5 +80,6 @@ mod tests {
         ] {
             assert_eq!(remove(data), answer, "{:?}", String::from_utf8_lossy(data));
         }
+        assert_eq!(number(b"18446744073709551616"), Err(Errno::ERANGE));
     }
 }

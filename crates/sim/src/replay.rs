@@ -383,7 +383,8 @@ mod tests {
     fn a_step_is_written_as_it_is_read() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("sys/a/7")).unwrap();
-        std::fs::write(dir.path().join("sys/a/f"), "1\n").unwrap();
+        let mut file = File::create(dir.path().join("sys/a/f")).unwrap();
+        file.write_all(b"1\n").unwrap();
         std::os::unix::fs::symlink("../iommu_groups/12", dir.path().join("sys/a/l")).unwrap();
         let steps = run(
             dir.path(),
