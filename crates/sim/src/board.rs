@@ -214,4 +214,179 @@ mod tests {
             assert_eq!(spec.parse::<BoardSpec>().is_ok(), ok, "{spec}");
         }
     }
+
+    /// Ids, short names and counts as they are published (vgpuConfig.xml, captures and listings of real hosts): the
+    /// tables' ends, and all that does not follow from them.
+    #[test]
+    fn types_are_those_of_the_published_tables() {
+        for (board, count, rows) in [
+            (
+                "m60",
+                14,
+                "11 0B 16, 12 0Q 16, 13 1A 8, 17 2B 4, 20 4Q 2, 22 8Q 1, 210 2B4 4, 238 1B4 8",
+            ),
+            ("m10", 14, "35 0B 16, 41 2Q 4, 45 8Q 1, 155 2B 4, 208 2B4 4, 240 1B4 8"),
+            ("m6", 14, "23 0B 16, 30 2Q 4, 34 8Q 1, 209 2B4 4, 239 1B4 8"),
+            (
+                "p4",
+                14,
+                "63 1Q 8, 66 8Q 1, 67 1A 8, 70 8A 1, 71 1B 8, 157 2B 4, 243 1B4 8, 288 4C 2, 289 8C 1",
+            ),
+            (
+                "p40",
+                25,
+                "46 1Q 24, 48 3Q 8, 53 24Q 1, 54 1A 24, 61 24A 1, 62 1B 24, 156 2B 12, 283 4C 6, 287 24C 1",
+            ),
+            (
+                "p100",
+                17,
+                "83 1Q 16, 87 16Q 1, 92 16A 1, 93 1B 16, 160 2B 8, 293 4C 4, 294 8C 2, 295 16C 1",
+            ),
+            (
+                "v100",
+                17,
+                "105 1Q 16, 109 16Q 1, 114 16A 1, 115 1B 16, 163 2B 8, 247 1B4 16, 300 8C 2",
+            ),
+            (
+                "v100dx",
+                15,
+                "194 1Q 32, 199 32Q 1, 200 1A 32, 205 32A 1, 206 1B 32, 207 2B 16, 219 2B4 16",
+            ),
+            (
+                "t4",
+                17,
+                "222 1B 16, 223 2B 8, 224 2B4 8, 228 8A 2, 229 16A 1, 230 1Q 16, 234 16Q 1, 252 1B4 16",
+            ),
+            (
+                "rtx6000",
+                23,
+                "256 1Q 24, 258 3Q 8, 263 24Q 1, 343 4C 6, 435 1B 24, 436 2B 12, 437 1A 24, 444 24A 1",
+            ),
+            (
+                "rtx8000",
+                29,
+                "264 1Q 32, 265 2Q 24, 267 4Q 12, 271 16Q 3, 273 48Q 1, 354 48C 1, 445 1B 32, 456 48A 1",
+            ),
+            (
+                "a40",
+                29,
+                "555 1B 32, 556 2B 24, 557 1Q 32, 558 2Q 24, 564 16Q 3, 566 48Q 1, 567 1A 32, 576 48A 1",
+            ),
+            (
+                "rtxa6000",
+                29,
+                "522 1B 32, 524 1Q 32, 533 48Q 1, 534 1A 32, 543 48A 1, 548 4C 12, 554 48C 1",
+            ),
+            (
+                "a10",
+                23,
+                "588 1B 24, 589 2B 12, 590 1Q 24, 593 4Q 6, 595 8Q 3, 597 24Q 1, 605 24A 1, 614 24C 1",
+            ),
+            (
+                "a16",
+                15,
+                "709 1B 16, 710 2B 8, 711 1Q 16, 714 8Q 2, 715 16Q 1, 720 16A 1, 723 16C 1",
+            ),
+            (
+                "a2",
+                15,
+                "742 1B 16, 743 2B 8, 746 4Q 4, 748 16Q 1, 753 16A 1, 754 4C 4, 755 8C 2, 756 16C 1",
+            ),
+            (
+                "a100",
+                12,
+                "468 4C 10, 469 5C 8, 471 10C 4, 473 40C 1, 474 1-5C 7, 475 2-10C 3, 476 3-20C 2, 477 4-20C 1",
+            ),
+            ("a100", 12, "478 7-40C 1, 706 1-5CME 1"),
+            (
+                "l4",
+                18,
+                "908 1B 24, 909 2B 12, 910 1Q 24, 913 4Q 6, 915 8Q 3, 917 24Q 1, 918 1A 24, 925 24A 1",
+            ),
+            (
+                "l40",
+                22,
+                "869 1B 32, 870 2B 24, 871 1Q 32, 880 48Q 1, 881 1A 32, 890 48A 1",
+            ),
+            (
+                "l40s",
+                23,
+                "1145 1B 32, 1147 1Q 32, 1151 6Q 8, 1154 16Q 3, 1156 48Q 1, 1157 1A 32, 1166 48A 1, 2164 3B 16",
+            ),
+            (
+                "rtx6000ada",
+                22,
+                "939 1B 32, 941 1Q 32, 942 2Q 24, 950 48Q 1, 951 1A 32, 960 48A 1",
+            ),
+            ("h200x", 2, "1414 1-18C 7, 1428 141C 1"),
+            ("rtxpro6000", 2, "1519 3Q 32, 1561 1-24Q 4"),
+        ] {
+            let board_data = board.parse::<BoardSpec>().unwrap().load().unwrap();
+            assert_eq!(board_data.types.len(), count, "{board}");
+            for row in rows.split(", ") {
+                let [id, name, max] = row.split(' ').collect::<Vec<_>>().try_into().unwrap();
+                let found = board_data.types.iter().find(|t| t.id == id).expect(row);
+                assert!(
+                    found.name.ends_with(&format!("-{name}")),
+                    "{board} {row}: {}",
+                    found.name
+                );
+                assert_eq!(found.share.max.to_string(), max, "{board} {row}");
+            }
+            let mut ids: Vec<_> = board_data.types.iter().map(|t| &t.id).collect();
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "{board}: an id stands twice");
+        }
+    }
+
+    #[test]
+    fn descriptions_follow_the_series() {
+        for (board, id, text) in [
+            (
+                "m60",
+                "11",
+                "num_heads=2, frl_config=45, framebuffer=512M, max_resolution=2560x1600, max_instance=16",
+            ),
+            (
+                "m60",
+                "12",
+                "num_heads=2, frl_config=60, framebuffer=512M, max_resolution=2560x1600, max_instance=16",
+            ),
+            (
+                "m60",
+                "20",
+                "num_heads=4, frl_config=60, framebuffer=4096M, max_resolution=5120x2880, max_instance=2",
+            ),
+            (
+                "p40",
+                "47",
+                "num_heads=4, frl_config=60, framebuffer=2048M, max_resolution=7680x4320, max_instance=12",
+            ),
+            (
+                "p40",
+                "215",
+                "num_heads=4, frl_config=45, framebuffer=2048M, max_resolution=5120x2880, max_instance=12",
+            ),
+            (
+                "t4",
+                "225",
+                "num_heads=1, frl_config=60, framebuffer=1024M, max_resolution=1280x1024, max_instance=16",
+            ),
+            (
+                "a100",
+                "474",
+                "num_heads=1, frl_config=60, framebuffer=5120M, max_resolution=4096x2160, max_instance=7",
+            ),
+            (
+                "h200x",
+                "1428",
+                "num_heads=1, frl_config=60, framebuffer=144384M, max_resolution=4096x2400, max_instance=1",
+            ),
+        ] {
+            let board_data = board.parse::<BoardSpec>().unwrap().load().unwrap();
+            let found = board_data.types.iter().find(|t| t.id == id).unwrap();
+            assert_eq!(found.description.as_deref(), Some(text), "{board} {id}");
+        }
+    }
 }

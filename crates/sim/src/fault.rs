@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::attr::Attr;
+use crate::host::Host;
+use crate::tree::Kind;
+
 /// Something that goes wrong from now on. Give it to [`SimHandle::inject`](crate::SimHandle::inject).
 ///
 /// Faults are looked at in the order in which they were given; the first that fits a create is used up once.
@@ -178,6 +182,36 @@ impl fmt::Display for Fault {
             }
             Fault::SlowCreate { on, count, delay } => write!(f, "slow-create {on} {count} {}", delay.as_millis()),
             Fault::LateReady { on, count, delay } => write!(f, "late-ready {on} {count} {}", delay.as_millis()),
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    pub(crate) fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.tree.clear_faults();
+    }
+
+    pub(crate) fn override_attr(&mut self, path: &str, fault: Option<AttrFault>) -> Result<(), Errno> {
+        let id = self.tree.resolve(path).ok_or(Errno::ENOENT)?;
+        let node = self.tree.get_mut(id).ok_or(Errno::ENOENT)?;
+        match &node.kind {
+            Kind::File(Attr::Control | Attr::Log) => Err(Errno::EPERM),
+            Kind::File(_) => {
+                node.fault = fault;
+                Ok(())
+            }
+            // The kernel may remember the directories and links that stay.
+            _ if node.lasting => Err(Errno::EPERM),
+            _ if matches!(fault, None | Some(AttrFault::Missing)) => {
+                node.fault = fault;
+                Ok(())
+            }
+            _ => Err(Errno::EISDIR),
         }
     }
 }

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 use crate::attr::{Attr, DeviceId, FunctionId, GpuId, ParentId, TypeId};
 use crate::capacity::Assigned;
 use crate::device::ApMatrix;
-use crate::fault::{AttrFault, Fault, Faults};
+use crate::fault::{AttrFault, Faults};
 use crate::gpu::Gpu;
 use crate::input;
 use crate::journal::{About, Journal};
@@ -380,34 +380,6 @@ impl Host {
             }
         }
         going
-    }
-
-    pub(crate) fn inject(&mut self, fault: Fault) {
-        self.faults.add(fault);
-    }
-
-    pub(crate) fn clear_faults(&mut self) {
-        self.faults.clear();
-        self.tree.clear_faults();
-    }
-
-    pub(crate) fn override_attr(&mut self, path: &str, fault: Option<AttrFault>) -> Result<(), Errno> {
-        let id = self.tree.resolve(path).ok_or(Errno::ENOENT)?;
-        let node = self.tree.get_mut(id).ok_or(Errno::ENOENT)?;
-        match &node.kind {
-            Kind::File(Attr::Control | Attr::Log) => Err(Errno::EPERM),
-            Kind::File(_) => {
-                node.fault = fault;
-                Ok(())
-            }
-            // The kernel may remember the directories and links that stay.
-            _ if node.lasting => Err(Errno::EPERM),
-            _ if matches!(fault, None | Some(AttrFault::Missing)) => {
-                node.fault = fault;
-                Ok(())
-            }
-            _ => Err(Errno::EISDIR),
-        }
     }
 
     fn forget(&mut self, id: DeviceId) {

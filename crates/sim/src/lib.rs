@@ -1,9 +1,9 @@
 //! A simulated libvirt host made of FUSE: mediated devices with the kernel's own behaviour, and no GPU.
 //!
 //! [`Sim::mount`] puts a host's `/sys`, `/dev`, `/run`, `/etc`, `/var`, `/proc` and `/tmp` below a directory. What its
-//! files say, take and refuse is what a Linux 6.12 kernel with the boards' drivers says: which errno, in which order of
-//! checks, what appears before a write returns, what blocks. Nothing of the rest of this project is used, so that it can
-//! contradict the rest.
+//! files say, take and refuse is what a Linux 6.12 kernel with the boards' drivers says (or an older one: [`SimOptions`]):
+//! which errno, in which order of checks, what appears before a write returns, what blocks. Nothing of the rest of this
+//! project is used, so that it can contradict the rest. [`replay`] asks the same questions of it and of a real machine.
 //!
 //! ```no_run
 //! use mdevkit_sim::{BoardSpec, Sim};
@@ -15,6 +15,13 @@
 //! sim.unmount()?; // and dropping it does the same
 //! # Ok::<(), mdevkit_sim::SimError>(())
 //! ```
+//!
+//! # What a host has
+//! The boards ([`Sim::known_boards`]): the kernel's sample drivers, NVIDIA's boards from the K1 to Blackwell, Intel GVT-g, s390
+//! crypto and channels. A card of NVIDIA's SR-IOV generations offers nothing itself; its VFs are enabled, each is a parent and
+//! holds one device. Orders to the control file switch VFs, mixed sizes and MIG, and give a card to vfio-pci. Cards stand below
+//! `/sys/bus/pci/devices` with ids, class, IOMMU group and NUMA node; the nodes' CPUs are below `/sys/devices/system/node`.
+//! A host has one mainboard: its nodes are those of the first board that names some.
 //!
 //! # What is different from a real host
 //! `/dev/vfio/N` is a regular file: who opens it *is* the VM that holds the device (on a real host the group's opener
