@@ -18,7 +18,7 @@
 //! use mdevkit_core::{plan, Answer, Inventory, Known, Offer, Parent, Slot, TypeSpec, Want};
 //!
 //! let mut inventory = Inventory::new("lab");
-//! let mut parent = Parent::new("mtty".parse()?);
+//! let mut parent = Parent::whole("mtty".parse()?);
 //! parent.offer("mtty-2".parse()?, Offer { available: Known::Is(12), ..Offer::default() });
 //! inventory.add(parent);
 //! inventory.listed = true;
@@ -32,7 +32,9 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod admission;
 mod ask;
+mod capacity;
 mod code;
 mod description;
 mod domain;
@@ -50,11 +52,14 @@ mod refusal;
 mod request;
 pub mod rule;
 mod rulebook;
+mod stops;
 mod value;
 mod wants;
 
 pub use address::{Bdf, ParentName};
+pub use admission::{Admittee, Finding, admit};
 pub use ask::{Ask, AtLeast, Numa, Profile, Profiles, Series, What};
+pub use capacity::{Capacity, capacity};
 pub use code::Code;
 pub use description::{Description, Resolution};
 pub use domain::{Domain, Hostdev, HostdevKind, Pinning, RequestSet};
@@ -62,7 +67,7 @@ pub use encounter::{Encounter, Existing, encounter};
 pub use id_set::IdSet;
 pub use identity::{DEVICE_NAMESPACE, device_uuid};
 pub use inventory::{Available, Card, CardState, Inventory, Known, Offer, Parent, Pgpu, Resident};
-pub use names::{DeviceApi, TypeId, TypeName, TypeSpec};
+pub use names::{DeviceApi, PASSTHROUGH, TypeId, TypeName, TypeSpec};
 pub use params::Params;
 pub use pgpu::{GroupName, PciIds, PgpuName, ProfileName};
 pub use plan::{Answer, Batch, Because, Need, Placement, Plan, PolicyFrom, plan, plan_all};
@@ -70,6 +75,7 @@ pub use policy::Policy;
 pub use refusal::{Reason, Refusal, Why};
 pub use request::{Alias, DEVICES_PER_DOMAIN, Request, Slot};
 pub use rulebook::{GpuSettings, Group, Member, Rulebook};
+pub use stops::{Stops, stops};
 pub use uuid::Uuid;
 pub use value::ValueError;
 pub use wants::{Near, Want, Wants, WantsError, Warning, wants};

@@ -7,6 +7,9 @@ use crate::value::{ValueError, serde_as_text};
 use std::fmt;
 use std::str::FromStr;
 
+/// The id of the type that every graphics card has: itself, whole (XenServer's `passthrough`).
+pub const PASSTHROUGH: &str = "passthrough";
+
 /// A type's id: the name of its directory in `mdev_supported_types/`, `<driver>-<type>` (kernel `mdev_type_add()`):
 /// `nvidia-194`, `i915-GVTg_V5_4`, `mtty-2`, `vfio_ap-passthrough`. Opaque: nothing is read out of it.
 ///

@@ -57,7 +57,7 @@ pub fn plan_all(domains: &[Vec<Want>], inventory: &Inventory) -> Result<Batch, V
             (first..next).collect()
         })
         .collect();
-    let facts = Facts::gather(&wants, inventory).map_err(needs)?;
+    let facts = Facts::gather(&wants, inventory).map_err(Stop::needs)?;
     let mut best = attempt(&facts, &members, (0..domains.len()).collect(), inventory)?;
     for _ in 0..REPAIRS.min(PLACEMENTS / wants.len().max(1)) {
         let (failed, placed): (Vec<usize>, Vec<usize>) = best
@@ -136,13 +136,5 @@ fn finish(wants: &[Want], facts: &Facts<'_>, members: &[Vec<usize>], best: Attem
         })
     } else {
         Err(unread.into_iter().collect())
-    }
-}
-
-fn needs(stop: Stop) -> Vec<Need> {
-    match stop {
-        Stop::Needs(needs) => needs.into_iter().collect(),
-        // Gathering refuses nothing.
-        Stop::Refusal(_) => Vec::new(),
     }
 }

@@ -78,6 +78,17 @@ fn no_room(
     if room_at_first || stuck.used.get(index).is_some_and(|(count, _)| *count > 0) {
         return Why::Promised;
     }
+    let wanted = |id: &TypeId| {
+        let mut types = fits
+            .iter()
+            .filter_map(|fit| site.gpu.facts().types.get(usize::from(fit.of)));
+        types.any(|facts| facts.id == *id)
+    };
+    no_room_for(site, wanted, inventory)
+}
+
+/// What a site is full of, for whom it has no room.
+pub(crate) fn no_room_for(site: &Site<'_>, wanted: impl Fn(&TypeId) -> bool, inventory: &Inventory) -> Why {
     let residents: Vec<&TypeId> = inventory
         .residents
         .get()
@@ -86,11 +97,6 @@ fn no_room(
         .filter(|resident| site.parents.iter().any(|parent| parent.name == resident.parent))
         .filter_map(|resident| resident.type_id.as_ref())
         .collect();
-    let wanted = |id: &TypeId| {
-        fits.iter()
-            .filter_map(|fit| site.gpu.facts().types.get(usize::from(fit.of)))
-            .any(|facts| facts.id == *id)
-    };
     match site.gpu.rule() {
         Rule::Mig if residents.is_empty() => Why::MigNotSetUp,
         _ if !residents.is_empty() && !residents.iter().any(|id| wanted(id)) => {

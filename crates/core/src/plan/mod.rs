@@ -12,7 +12,7 @@
 //! Each round asks for all that matters by then, for all wants at once: the number of rounds grows neither with the
 //! parents nor with the wants.
 //!
-//! How it decides, in [`facts`] → [`floor`] → [`search`]:
+//! How it decides, in `facts` (`gather` → `sites` → `verdict`) → `floor` → `search`:
 //! 1. `facts`: which types each want may be, and on which GPUs it may be at all; a reason where not.
 //! 2. `floor`: each GPU's room ([`crate::rule`]), and for each kind of want the GPUs with room in its policy's order.
 //!    The devices of a domain are placed one after the other, each on the best GPU.
@@ -23,19 +23,21 @@
 //! promises; a domain for which there is a plan gets one (or [`Refusal::unproven`](crate::Refusal::unproven) is said).
 
 mod assign;
-mod explain;
-mod facts;
+mod batch;
+pub(crate) mod explain;
+pub(crate) mod facts;
 mod floor;
+mod gather;
 mod search;
+mod sites;
 mod told;
+mod verdict;
 
 use crate::{Inventory, ParentName, PgpuName, Policy, Refusal, Slot, TypeId, Uuid, Want};
 use std::collections::BTreeSet;
 use std::fmt;
 
 pub use batch::{Batch, plan_all};
-
-mod batch;
 
 /// Where each device goes, in the order of the wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +185,16 @@ pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
 pub(crate) enum Stop {
     Needs(Needs),
     Refusal(Box<Refusal>),
+}
+
+impl Stop {
+    /// What is to be read, for those who plan nothing that could be refused.
+    pub(crate) fn needs(self) -> Vec<Need> {
+        match self {
+            Self::Needs(needs) => needs.into_iter().collect(),
+            Self::Refusal(_) => Vec::new(),
+        }
+    }
 }
 
 fn decide(wants: &[Want], inventory: &Inventory) -> Result<Plan, Stop> {
