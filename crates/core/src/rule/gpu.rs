@@ -383,18 +383,26 @@ impl Gpu {
         let state = self.state_of_rule();
         match state {
             State::Runs(_) => {
-                let mut classes = residents().map(|(_, kind)| kind.class);
-                let class = match classes.next() {
-                    None if self.facts.strangers > 0 => Class::Unclear,
-                    None => Class::Any,
-                    Some(first) if classes.all(|class| class == first) => Class::Only(first),
-                    Some(_) => Class::Unclear,
-                };
-                State::Runs(class)
+                let strangers = self.facts.strangers > 0;
+                State::Runs(match common(residents().map(|(_, kind)| kind.class)) {
+                    // What has room beside a stranger is of the stranger's kind.
+                    Class::Any if strangers => match common(self.admitted()) {
+                        Class::Any => Class::Unclear,
+                        class => class,
+                    },
+                    class => class,
+                })
             }
             State::Region(region) => self.region_as_read(region).map_or(State::Blind, State::Region),
             state => state,
         }
+    }
+
+    /// The classes of the types that the kernel has room for.
+    fn admitted(&self) -> impl Iterator<Item = u16> {
+        let kinds = self.facts.types.iter().zip(&self.kinds);
+        let admitted = kinds.filter(|(facts, _)| facts.available > 0 && !facts.whole && facts.mig.is_none());
+        admitted.map(|(_, kind)| kind.class)
     }
 
     /// The rule's state without devices; what it cannot know without them is the kernel's word.
@@ -484,6 +492,15 @@ impl Gpu {
             None => NO_SLOTS,
             Some(all) => slots.saturating_add(1).min(all),
         }
+    }
+}
+
+/// What all have in common.
+fn common(mut classes: impl Iterator<Item = u16>) -> Class {
+    match classes.next() {
+        None => Class::Any,
+        Some(first) if classes.all(|class| class == first) => Class::Only(first),
+        Some(_) => Class::Unclear,
     }
 }
 

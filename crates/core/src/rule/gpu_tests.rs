@@ -483,17 +483,44 @@ fn what_the_kernel_allows_against_the_rule_is_believed_for_that_type_alone() {
     assert_eq!(follow(&wrong, &[1]), [[0, 7, 7, 0], [0, 6, 0, 0]]);
     let taken = wrong.take(&wrong.room(), 2).unwrap();
     assert_eq!(wrong.give(&taken, 2), Some(wrong.room()));
+}
 
-    // A device that is just being made: which size will run, only the kernel's numbers show.
-    let making = Gpu::new(GpuFacts {
+#[test]
+fn a_device_of_unknown_type_is_of_the_kind_that_still_has_room() {
+    let beside_one = |rule, numbers: &[(u32, u32)]| {
+        let types = with(v100dx(), numbers);
+        Gpu::new(GpuFacts {
+            strangers: 1,
+            types,
+            ..GpuFacts::new(rule)
+        })
+    };
+    let sized = beside_one(Rule::SameFramebuffer, &[(0, 0), (0, 7), (0, 7), (0, 0)]);
+    assert_eq!(contradiction(&sized), None);
+    assert_eq!(follow(&sized, &[1]), [[0, 7, 7, 0], [0, 6, 6, 0]]);
+    assert!(sized.is_open(&sized.room()));
+    let typed = beside_one(Rule::SameType, &[(0, 0), (0, 7), (0, 0), (0, 0)]);
+    assert_eq!(follow(&typed, &[1]), [[0, 7, 0, 0], [0, 6, 0, 0]]);
+
+    let torn = beside_one(Rule::SameType, &[(0, 0), (0, 7), (0, 7), (0, 0)]);
+    assert_eq!(
+        follow(&torn, &[1]),
+        [[0, 7, 7, 0], [0, 6, 0, 0]],
+        "the kernel's word for one"
+    );
+    let full = beside_one(Rule::SameFramebuffer, &[(0, 0); 4]);
+    assert_eq!(left(&full, &full.room()), [0; 4]);
+
+    // An A2 of which only 4C is wanted, so that the 4Q on it is not listed.
+    let types = with(vec![nvidia(754, "NVIDIA A2-4C", 4)], &[(0, 15)]);
+    let a2 = Gpu::new(GpuFacts {
         strangers: 1,
-        ..gpu(Rule::SameFramebuffer, with(v100dx(), &[(0, 0), (0, 7), (0, 7), (0, 0)]))
-            .facts()
-            .clone()
+        types,
+        slots: Some(16),
+        free_slots: Some(15),
+        ..GpuFacts::new(Rule::SameFramebuffer)
     });
-    assert_eq!(contradiction(&making), None);
-    assert_eq!(follow(&making, &[1]), [[0, 7, 7, 0], [0, 6, 0, 0]]);
-    assert!(making.is_open(&making.room()));
+    assert_eq!(a2.left(&a2.room(), 0), 3);
 }
 
 #[test]
