@@ -438,6 +438,38 @@ proptest! {
         }
     }
 
+    /// Where only some types were read, the devices of the others are strangers, and no promise is broken for it.
+    #[test]
+    fn types_that_are_not_listed_are_reckoned_with(mut driver in used(), listed in any::<[bool; 12]>(), picks in picks()) {
+        let all = driver.read(driver.rule());
+        let numbers: Vec<usize> = (0..driver.types.len()).filter(|ty| listed[*ty]).collect();
+        let types: Vec<TypeFacts> = numbers.iter().map(|ty| all.facts().types[*ty].clone()).collect();
+        let known: u32 = types.iter().map(|ty| ty.resident).sum();
+        let gpu = Gpu::new(GpuFacts {
+            types,
+            strangers: driver.created() - known,
+            placements: Placements::Unknown,
+            ..all.facts().clone()
+        });
+        prop_assert_eq!(contradiction(&gpu), None);
+        let mut room = gpu.room();
+        for pick in picks {
+            for (at, ty) in numbers.iter().enumerate() {
+                let (left, truth) = (gpu.left(&room, at), driver.truth(*ty));
+                prop_assert!(left <= truth, "type {}: {} of {}", ty, left, truth);
+                if matches!(driver.law, Law::Counter { .. } | Law::Homogeneous { .. }) && left > 0 {
+                    prop_assert_eq!(left, truth, "type {}", ty);
+                }
+            }
+            let Some(at) = pick.checked_rem(numbers.len()) else { break };
+            if let Some(next) = gpu.take(&room, at) {
+                prop_assert!(driver.create(numbers[at]).is_some());
+                prop_assert_eq!(gpu.give(&next, at).is_some(), true);
+                room = next;
+            }
+        }
+    }
+
     /// Devices come and go in any order: the rule follows the driver, and so does a fresh reading.
     #[test]
     fn creates_and_deletes_are_followed(mut driver in used(), steps in proptest::collection::vec(any::<(bool, u16)>(), 0..40)) {
