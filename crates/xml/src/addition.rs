@@ -3,20 +3,35 @@
 //!
 //! Invariant: both pieces or none. What had to be opened for them is noted in `opened` ([`crate::notes`]).
 
-use crate::edit::{self, Edited, Splice, Then};
+use crate::edit::{self, Edited, Identity, Splice, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::{self, Layout, Line};
 use crate::map::{Anchor, Element, Map, Set};
 use crate::notes::{How, Note, Notes, Which};
 use crate::{lexical, text, write};
-use mdevkit_core::{DeviceApi, Request, Slot, Uuid};
+use mdevkit_core::{Bdf, DeviceApi, Request, Slot, Uuid};
 
 /// What is to be added, decided.
 pub(crate) struct Addition<'r> {
     pub(crate) slot: Slot,
-    pub(crate) uuid: Uuid,
-    pub(crate) model: DeviceApi,
+    pub(crate) device: New,
     pub(crate) want: Want<'r>,
+}
+
+/// The device of a new hostdev.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum New {
+    Mdev { uuid: Uuid, model: DeviceApi },
+    Pci { address: Bdf, managed: bool },
+}
+
+impl New {
+    fn identity(self) -> Identity {
+        match self {
+            Self::Mdev { uuid, .. } => Identity::Mdev(uuid),
+            Self::Pci { address, .. } => Identity::Pci(address),
+        }
+    }
 }
 
 /// Where an addition comes from.
@@ -27,13 +42,57 @@ pub(crate) enum Want<'r> {
     Written { index: usize },
 }
 
+/// Refuses a UUID that another device of the domain has.
 pub(crate) fn check_uuid(map: &Map<'_>, additions: &[Addition<'_>], uuid: Uuid) -> Result<(), XmlError> {
     let there = map.hostdevs.iter().any(|hostdev| hostdev.uuid() == Some(uuid));
-    if there || additions.iter().any(|addition| addition.uuid == uuid) {
+    if there
+        || additions
+            .iter()
+            .any(|addition| addition.device.identity() == Identity::Mdev(uuid))
+    {
         return Err(Kind::UuidTaken {
             uuid,
             by: "another hostdev of this domain".to_owned(),
         }
+        .into());
+    }
+    Ok(())
+}
+
+/// Refuses a function that another device of the domain is.
+pub(crate) fn check_function(map: &Map<'_>, additions: &[Addition<'_>], address: Bdf) -> Result<(), XmlError> {
+    let there = map.hostdevs.iter().any(|hostdev| hostdev.function == Some(address));
+    if there
+        || additions
+            .iter()
+            .any(|addition| addition.device.identity() == Identity::Pci(address))
+    {
+        return Err(Kind::AddressTaken { address }.into());
+    }
+    Ok(())
+}
+
+/// libvirt takes one `vfio-ap` device a domain.
+fn check_models(map: &Map<'_>, additions: &[Addition<'_>]) -> Result<(), XmlError> {
+    let is_ap = |addition: &&Addition<'_>| {
+        matches!(
+            addition.device,
+            New::Mdev {
+                model: DeviceApi::VfioAp,
+                ..
+            }
+        )
+    };
+    let new = additions.iter().filter(is_ap).count();
+    let old = map
+        .hostdevs
+        .iter()
+        .filter(|hostdev| hostdev.model == Some(DeviceApi::VfioAp))
+        .count();
+    if new > 0 && new + old > 1 {
+        return Err(Kind::Libvirt(
+            "only one hostdev of model vfio-ap is supported; one matrix device can hold all the adapters",
+        )
         .into());
     }
     Ok(())
@@ -76,17 +135,18 @@ pub(crate) fn next_slot(used: &mut Vec<Slot>, limits: &Limits) -> Result<Slot, X
 pub(crate) fn add(map: &Map<'_>, limits: &Limits, additions: &[Addition<'_>]) -> Result<Edited, XmlError> {
     let devices = additions
         .iter()
-        .map(|addition| (addition.slot, addition.uuid))
-        .collect();
+        .map(|addition| (addition.slot, addition.device.identity()))
+        .collect::<Vec<_>>();
     if additions.is_empty() {
-        return edit::apply(map, limits, Vec::new(), devices, Then::There);
+        return edit::apply(map, limits, Vec::new(), &devices, Then::There);
     }
+    check_models(map, additions)?;
     let mut notes = map.set.as_ref().map(|set| set.notes.clone()).unwrap_or_default();
     let mut splices = Vec::new();
 
     let hostdevs: Vec<Line> = additions
         .iter()
-        .flat_map(|it| write::hostdev(it.slot, it.uuid, it.model))
+        .flat_map(|it| write::hostdev(it.slot, it.device))
         .collect();
     let mut new_devices = None;
     match &map.devices {
@@ -152,7 +212,7 @@ pub(crate) fn add(map: &Map<'_>, limits: &Limits, additions: &[Addition<'_>]) ->
     if let Some(metadata) = new_metadata {
         splices.extend(into_root(map, metadata, new_devices));
     }
-    edit::apply(map, limits, splices, devices, Then::There)
+    edit::apply(map, limits, splices, &devices, Then::There)
 }
 
 /// Puts new children into the root: together when they go to the same place, which an empty root has but one of.
@@ -251,7 +311,8 @@ fn how(map: &Map<'_>, element: &Element<'_>) -> Option<How> {
     }
 }
 
-fn splice_into(
+/// Lines as children of an element, behind `previous`.
+pub(crate) fn splice_into(
     map: &Map<'_>,
     element: &Element<'_>,
     previous: Option<&std::ops::Range<usize>>,

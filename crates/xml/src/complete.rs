@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is complete stays as it is, so that a second completion changes nothing.
 
-use crate::addition::{self, Addition, Want, check_set, check_uuid, next_slot, used_slots};
+use crate::addition::{self, Addition, New, Want, check_set, check_uuid, next_slot, used_slots};
 use crate::edit::{self, Edited, Then};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{DeviceApi, Uuid, device_uuid};
@@ -28,7 +28,7 @@ pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -
     let map = crate::map(xml, &limits)?;
     check_set(&map)?;
     let Some(set) = &map.set else {
-        return edit::apply(&map, &limits, Vec::new(), Vec::new(), Then::There);
+        return edit::apply(&map, &limits, Vec::new(), &[], Then::There);
     };
     let mut used = used_slots(&map);
     let mut additions: Vec<Addition<'_>> = Vec::new();
@@ -53,8 +53,7 @@ pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -
         check_uuid(&map, &additions, uuid)?;
         additions.push(Addition {
             slot,
-            uuid,
-            model,
+            device: New::Mdev { uuid, model },
             want: Want::Written { index },
         });
     }

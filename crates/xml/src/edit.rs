@@ -6,7 +6,7 @@
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::map::{self, Map};
 use crate::text;
-use mdevkit_core::{Slot, Uuid};
+use mdevkit_core::{Bdf, Slot, Uuid};
 use std::fmt;
 use std::ops::Range;
 
@@ -53,7 +53,15 @@ impl Splice {
 pub struct Edited {
     bytes: Vec<u8>,
     devices: Vec<(Slot, Uuid)>,
+    functions: Vec<(Slot, Bdf)>,
     splices: Vec<Splice>,
+}
+
+/// Which device stands in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    Mdev(Uuid),
+    Pci(Bdf),
 }
 
 impl Edited {
@@ -72,9 +80,15 @@ impl Edited {
         !self.splices.is_empty()
     }
 
-    /// The devices that were added, removed or given a new UUID, by the order of the request or the file.
+    /// The mediated devices that were added, removed, changed or given a new UUID, by the order of the request or the
+    /// file.
     pub fn devices(&self) -> &[(Slot, Uuid)] {
         &self.devices
+    }
+
+    /// The PCI functions that were added, removed or changed.
+    pub fn functions(&self) -> &[(Slot, Bdf)] {
+        &self.functions
     }
 
     /// What was changed, in the order of the input.
@@ -89,6 +103,7 @@ impl fmt::Debug for Edited {
         f.debug_struct("Edited")
             .field("bytes", &self.bytes.len())
             .field("devices", &self.devices)
+            .field("functions", &self.functions)
             .field("splices", &self.splices)
             .finish()
     }
@@ -110,7 +125,7 @@ pub(crate) fn apply(
     map: &Map<'_>,
     limits: &Limits,
     mut splices: Vec<Splice>,
-    devices: Vec<(Slot, Uuid)>,
+    devices: &[(Slot, Identity)],
     then: Then,
 ) -> Result<Edited, XmlError> {
     let input = map.text;
@@ -135,13 +150,21 @@ pub(crate) fn apply(
 
     if !splices.is_empty() {
         check_kept(input, &output, &splices)?;
-        check_meaning(map, &output, limits, &devices, then)?;
+        check_meaning(map, &output, limits, devices, then)?;
     }
-    Ok(Edited {
+    let mut edited = Edited {
         bytes: output.into_bytes(),
-        devices,
+        devices: Vec::new(),
+        functions: Vec::new(),
         splices,
-    })
+    };
+    for (slot, identity) in devices {
+        match identity {
+            Identity::Mdev(uuid) => edited.devices.push((*slot, *uuid)),
+            Identity::Pci(address) => edited.functions.push((*slot, *address)),
+        }
+    }
+    Ok(edited)
 }
 
 /// What is not in a splice must be in the output, byte for byte, the first and the last piece at the ends.
@@ -168,7 +191,7 @@ fn check_meaning(
     before: &Map<'_>,
     output: &str,
     limits: &Limits,
-    devices: &[(Slot, Uuid)],
+    devices: &[(Slot, Identity)],
     then: Then,
 ) -> Result<(), XmlError> {
     let after = text::text(output.as_bytes(), limits).and_then(|text| map::map(text, limits))?;
@@ -179,11 +202,11 @@ fn check_meaning(
     if others(&after) != others(before) {
         return Err(Kind::Internal("a hostdev of others came or went").into());
     }
-    for (slot, uuid) in devices {
+    for (slot, identity) in devices {
         let hostdev = after.hostdevs.iter().find(|hostdev| hostdev.slot == Some(*slot));
         let mut requests = after.set.iter().flat_map(|set| &set.requests);
         let request = requests.any(|at| at.request.slot == Some(*slot));
-        let there = hostdev.is_some_and(|hostdev| hostdev.uuid() == Some(*uuid));
+        let there = hostdev.is_some_and(|hostdev| hostdev.identity() == Some(*identity));
         let right = match then {
             Then::There => request && there,
             Then::Renewed => there,

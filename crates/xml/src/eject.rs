@@ -3,7 +3,7 @@
 //! Invariant: an injection and its ejection leave the same bytes. After libvirt has rewritten the file, the same
 //! elements go, by what they are and not by how they look.
 
-use crate::edit::{self, Edited, Splice, Then};
+use crate::edit::{self, Edited, Identity, Splice, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::with_lead;
 use crate::map::{Element, Map, Set};
@@ -61,7 +61,7 @@ pub fn eject(xml: &[u8], what: &Eject) -> Result<Edited, XmlError> {
         slots: &slots,
         all: *what == Eject::All,
     };
-    edit::apply(&map, &limits, ejection.splices(), devices(&map, &slots), Then::Gone)
+    edit::apply(&map, &limits, ejection.splices(), &devices(&map, &slots), Then::Gone)
 }
 
 /// Every slot that a request or an alias has.
@@ -78,7 +78,7 @@ fn all(map: &Map<'_>) -> Vec<Slot> {
     slots
 }
 
-fn slot_of(map: &Map<'_>, uuid: Uuid) -> Result<Slot, XmlError> {
+pub(crate) fn slot_of(map: &Map<'_>, uuid: Uuid) -> Result<Slot, XmlError> {
     let hostdev = map
         .hostdevs
         .iter()
@@ -97,22 +97,24 @@ fn slot_of(map: &Map<'_>, uuid: Uuid) -> Result<Slot, XmlError> {
 }
 
 /// The devices in the slots, as far as the domain says which they are.
-fn devices(map: &Map<'_>, slots: &[Slot]) -> Vec<(Slot, Uuid)> {
-    let uuid = |slot: Slot| {
-        let hostdev = map
-            .hostdevs
-            .iter()
-            .find(|hostdev| hostdev.slot == Some(slot))
-            .and_then(|it| it.uuid());
+fn devices(map: &Map<'_>, slots: &[Slot]) -> Vec<(Slot, Identity)> {
+    let identity = |slot: Slot| {
+        let hostdev = map.hostdevs.iter().find(|hostdev| hostdev.slot == Some(slot));
         let mut requests = map.set.iter().flat_map(|set| &set.requests).map(|at| &at.request);
-        hostdev.or_else(|| requests.find(|request| request.slot == Some(slot))?.uuid)
+        let request = || {
+            requests
+                .find(|request| request.slot == Some(slot))?
+                .uuid
+                .map(Identity::Mdev)
+        };
+        hostdev.and_then(|it| it.identity()).or_else(request)
     };
-    let mut seen: Vec<(Slot, Uuid)> = Vec::new();
+    let mut seen: Vec<(Slot, Identity)> = Vec::new();
     for slot in slots {
-        if let Some(uuid) = uuid(*slot)
-            && !seen.contains(&(*slot, uuid))
+        if let Some(identity) = identity(*slot)
+            && !seen.contains(&(*slot, identity))
         {
-            seen.push((*slot, uuid));
+            seen.push((*slot, identity));
         }
     }
     seen

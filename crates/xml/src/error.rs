@@ -3,7 +3,7 @@
 //! Invariant: the message is one line of at most 300 bytes without control characters (libvirt shows it to people), and
 //! holds nothing of the document but names and the values of our own attributes: the document may hold passwords.
 
-use mdevkit_core::{Code, DEVICES_PER_DOMAIN, Slot, Uuid, ValueError};
+use mdevkit_core::{Bdf, Code, DEVICES_PER_DOMAIN, Slot, Uuid, ValueError};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -102,6 +102,12 @@ pub enum XmlErrorKind {
         /// The UUID.
         uuid: Uuid,
     },
+    /// Two of the domain's hostdevs are the same PCI function.
+    #[error("PCI function {address} stands twice in the domain")]
+    DuplicateAddress {
+        /// The function.
+        address: Bdf,
+    },
     /// More than [`crate::Limits::devices`].
     #[error("{count} devices are asked for; a domain may have {limit}")]
     TooManyDevices {
@@ -144,6 +150,15 @@ pub enum XmlErrorKind {
         /// By what.
         by: String,
     },
+    /// The PCI function that was asked for is another hostdev's.
+    #[error("PCI function {address} is taken by another hostdev of this domain")]
+    AddressTaken {
+        /// The function.
+        address: Bdf,
+    },
+    /// libvirt would not define or start the domain with this.
+    #[error("libvirt would refuse this: {0}")]
+    Libvirt(&'static str),
     /// No device of ours has this UUID.
     #[error("no device of mdevkit's in this domain has UUID {uuid}")]
     NotOursUuid {
@@ -210,6 +225,9 @@ impl XmlError {
             | K::Value { .. }
             | K::DuplicateSlot { .. }
             | K::DuplicateUuid { .. }
+            | K::DuplicateAddress { .. }
+            | K::AddressTaken { .. }
+            | K::Libvirt(_)
             | K::TooManyDevices { .. }
             | K::MetadataTooBig { .. }
             | K::NoUuid

@@ -4,13 +4,13 @@
 //! written until every one was ([`crate::addition`] writes). What was injected and is injected again is there already:
 //! it is found again by its words, and nothing changes.
 
-use crate::addition::{self, Addition, Want, check_set, check_uuid, next_slot, used_slots};
+use crate::addition::{self, Addition, New, Want, check_function, check_set, check_uuid, next_slot, used_slots};
 use crate::edit::Edited;
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::map::{HostdevAt, Map, RequestAt};
 use mdevkit_core::{
-    Ask, AtLeast, DeviceApi, GroupName, Numa, Params, ParentName, Policy, ProfileName, Request, Resolution, Slot,
-    TypeSpec, Uuid, What, device_uuid,
+    Ask, AtLeast, Bdf, DeviceApi, GroupName, HostdevKind, Numa, Params, ParentName, Policy, ProfileName, Request,
+    Resolution, Slot, TypeSpec, Uuid, What, device_uuid,
 };
 
 /// A device to be added.
@@ -34,6 +34,8 @@ pub struct NewDevice {
     pub uuid: Option<Uuid>,
     /// The hostdev's `model`: what the type's `device_api` says.
     pub model: DeviceApi,
+    /// A PCI function in place of a mediated device, and whether it is `managed`. Then the other two mean nothing.
+    pub function: Option<(Bdf, bool)>,
 }
 
 impl NewDevice {
@@ -115,6 +117,26 @@ impl NewDevice {
         }
     }
 
+    /// This PCI function (a VF, or a whole card), in place of a mediated device. `managed`: libvirt takes it from its
+    /// driver before the start and gives it back after; not so for a VF whose driver offers vGPUs itself (libvirt
+    /// 9.7.0).
+    ///
+    /// ```
+    /// use mdevkit_xml::{NewDevice, inject};
+    /// let card = NewDevice::new("passthrough".parse()?).function("0000:3b:00.0".parse()?, true);
+    /// let edited = inject(b"<domain><devices/></domain>", &[card])?;
+    /// let text = String::from_utf8_lossy(edited.bytes());
+    /// assert!(text.contains("<address domain='0x0000' bus='0x3b' slot='0x00' function='0x0'/>"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn function(self, address: Bdf, managed: bool) -> Self {
+        Self {
+            function: Some((address, managed)),
+            ..self
+        }
+    }
+
     /// With this model.
     #[must_use]
     pub fn model(self, model: DeviceApi) -> Self {
@@ -127,6 +149,7 @@ impl From<Request> for NewDevice {
         Self {
             uuid: request.uuid,
             model: DeviceApi::VfioPci,
+            function: None,
             request: Request {
                 ask: match request.ask {
                     Ask::For(What::Type(spec)) => spec.lasting().into(),
@@ -265,21 +288,17 @@ fn add_new(xml: &[u8], injection: &Injection, fresh: &mut dyn FnMut() -> Option<
                 None => (next_slot(&mut used, limits)?, Want::New(&device.request)),
             },
         };
-        let uuid = match (device.uuid, map.uuid) {
-            (Some(uuid), _) => uuid,
-            (None, Some(domain)) => device_uuid(domain, slot),
-            (None, None) => fresh().ok_or(Kind::NoUuid)?,
+        let device = match device.function {
+            Some((address, managed)) => {
+                check_function(&map, &additions, address)?;
+                New::Pci { address, managed }
+            }
+            None => New::Mdev {
+                uuid: new_uuid(&map, &additions, device, slot, fresh)?,
+                model: device.model,
+            },
         };
-        if let Some(by) = holder(&map, uuid) {
-            return Err(Kind::UuidTaken { uuid, by }.into());
-        }
-        check_uuid(&map, &additions, uuid)?;
-        additions.push(Addition {
-            slot,
-            uuid,
-            model: device.model,
-            want,
-        });
+        additions.push(Addition { slot, device, want });
     }
     let new = additions.iter().filter(|it| matches!(it.want, Want::New(_))).count();
     let count = map.set.as_ref().map_or(0, |set| set.requests.len()) + new;
@@ -293,8 +312,28 @@ fn add_new(xml: &[u8], injection: &Injection, fresh: &mut dyn FnMut() -> Option<
     addition::add(&map, limits, &additions)
 }
 
+/// The UUID of a device that is added.
+fn new_uuid(
+    map: &Map<'_>,
+    additions: &[Addition<'_>],
+    device: &NewDevice,
+    slot: Slot,
+    fresh: &mut dyn FnMut() -> Option<Uuid>,
+) -> Result<Uuid, XmlError> {
+    let uuid = match (device.uuid, map.uuid) {
+        (Some(uuid), _) => uuid,
+        (None, Some(domain)) => device_uuid(domain, slot),
+        (None, None) => fresh().ok_or(Kind::NoUuid)?,
+    };
+    if let Some(by) = holder(map, uuid) {
+        return Err(Kind::UuidTaken { uuid, by }.into());
+    }
+    check_uuid(map, additions, uuid)?;
+    Ok(uuid)
+}
+
 /// A program can ask for nothing, or for zero of something, which no request can say.
-fn check_ask(ask: &Ask) -> Result<(), XmlError> {
+pub(crate) fn check_ask(ask: &Ask) -> Result<(), XmlError> {
     let Ask::For(What::AtLeast(need)) = ask else {
         return Ok(());
     };
@@ -365,9 +404,14 @@ fn is_same(device: &NewDevice, at: &RequestAt<'_>, hostdev: Option<&HostdevAt<'_
         ..device.request.clone()
     };
     let its_own = match hostdev {
-        Some(hostdev) => {
-            hostdev.model == Some(device.model) && device.uuid.is_none_or(|uuid| hostdev.uuid() == Some(uuid))
-        }
+        Some(hostdev) => match device.function {
+            Some((address, managed)) => hostdev.kind() == HostdevKind::Pci { address, managed },
+            None => {
+                hostdev.model == Some(device.model)
+                    && hostdev.uuid().is_some()
+                    && device.uuid.is_none_or(|uuid| hostdev.uuid() == Some(uuid))
+            }
+        },
         // A line that a person wrote is completed, not found again.
         None => at.request.slot.is_some(),
     };

@@ -48,6 +48,7 @@
 mod addition;
 mod complete;
 mod concern;
+mod diff;
 mod edit;
 mod eject;
 mod error;
@@ -57,8 +58,11 @@ mod lexical;
 mod map;
 mod namespace;
 mod notes;
+mod pick;
 mod refresh;
+mod replace;
 mod scan;
+mod screen;
 mod text;
 mod uuid;
 mod whose;
@@ -70,11 +74,14 @@ pub use edit::{Edited, Splice};
 pub use eject::{Eject, eject};
 pub use error::{Limits, XmlError, XmlErrorKind};
 pub use inject::{Injection, NewDevice, inject};
+pub use pick::Pick;
 pub use refresh::refresh;
+pub use replace::Replacement;
+pub use screen::{Screen, primary};
 pub use whose::domain_uuid;
 
 use map::Map;
-use mdevkit_core::{Domain, Hostdev, HostdevKind, RequestSet};
+use mdevkit_core::{Domain, Hostdev, RequestSet};
 
 /// The namespace of our element in `<metadata>`; its last part is the format's version.
 pub const NAMESPACE: &str = "urn:mdevkit:domain:1";
@@ -101,13 +108,7 @@ pub fn read(xml: &[u8]) -> Result<Domain, XmlError> {
 pub fn read_within(xml: &[u8], limits: &Limits) -> Result<Domain, XmlError> {
     let map = map(xml, limits)?;
     let hostdev = |hostdev: map::HostdevAt<'_>| Hostdev {
-        kind: match hostdev.device {
-            Some((uuid, _)) => HostdevKind::Mdev {
-                uuid,
-                model: hostdev.model,
-            },
-            None => HostdevKind::Other,
-        },
+        kind: hostdev.kind(),
         alias: hostdev.alias,
     };
     Ok(Domain {

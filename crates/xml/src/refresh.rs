@@ -1,8 +1,9 @@
 //! Making a clone a domain of its own: new UUIDs for our hostdevs.
 //!
-//! Invariant: after it, nothing of ours names the domain that was cloned, nor a device of it.
+//! Invariant: after it, nothing of ours names the domain that was cloned, nor a mediated device of it. A PCI function is
+//! the host's and not the domain's: the clone names the same one, as clones of libvirt do, and the two take turns.
 
-use crate::edit::{self, Edited, Splice, Then};
+use crate::edit::{self, Edited, Identity, Splice, Then};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{Uuid, device_uuid};
 
@@ -57,7 +58,7 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
                 renewed.push(attr.value.start);
             }
             if let Some(slot) = hostdev.slot {
-                devices.push((slot, new));
+                devices.push((slot, Identity::Mdev(new)));
             }
         }
         // A request whose hostdev is not there (yet) names the other domain's device too.
@@ -72,5 +73,5 @@ pub fn refresh(xml: &[u8], mut fresh: impl FnMut() -> Uuid) -> Result<Edited, Xm
             splices.push(Splice::replace(attr.value.clone(), new.to_string()));
         }
     }
-    edit::apply(&map, &limits, splices, devices, Then::Renewed)
+    edit::apply(&map, &limits, splices, &devices, Then::Renewed)
 }

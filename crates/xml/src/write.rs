@@ -4,30 +4,55 @@
 //! nothing in it; a request is written as libxml2 writes metadata (double quotes).
 
 use crate::NAMESPACE;
+use crate::addition::New;
 use crate::layout::Line;
 use crate::map::ATTRIBUTES;
 use crate::notes::Notes;
 use mdevkit_core::{Alias, Ask, AtLeast, DeviceApi, Request, Slot, Uuid, What};
 
-/// A `<hostdev>`, without an address: libvirt assigns one.
-pub(crate) fn hostdev(slot: Slot, uuid: Uuid, model: DeviceApi) -> Vec<Line> {
-    // QEMU's post-parse adds display='off' to vfio-pci and refuses the attribute for the others.
-    let display = if model == DeviceApi::VfioPci {
-        " display='off'"
-    } else {
-        ""
+/// A `<hostdev>`, without an address in the guest: libvirt assigns one.
+pub(crate) fn hostdev(slot: Slot, device: New) -> Vec<Line> {
+    let (attributes, source) = match device {
+        New::Mdev { uuid, model } => {
+            // QEMU's post-parse adds display='off' to vfio-pci and refuses the attribute for the others.
+            let display = if model == DeviceApi::VfioPci {
+                " display='off'"
+            } else {
+                ""
+            };
+            (
+                format!("type='mdev' managed='no' model='{model}'{display}"),
+                format!("<address uuid='{uuid}'/>"),
+            )
+        }
+        New::Pci { address, managed } => (
+            format!("type='pci' managed='{}'", if managed { "yes" } else { "no" }),
+            format!(
+                "<address domain='0x{:04x}' bus='0x{:02x}' slot='0x{:02x}' function='0x{:x}'/>",
+                address.domain(),
+                address.bus(),
+                address.slot(),
+                address.function()
+            ),
+        ),
     };
     vec![
-        line(
-            0,
-            format!("<hostdev mode='subsystem' type='mdev' managed='no' model='{model}'{display}>"),
-        ),
+        line(0, format!("<hostdev mode='subsystem' {attributes}>")),
         line(1, "<source>".to_owned()),
-        line(2, format!("<address uuid='{uuid}'/>")),
+        line(2, source),
         line(1, "</source>".to_owned()),
         line(1, format!("<alias name='{}'/>", Alias(slot))),
         line(0, "</hostdev>".to_owned()),
     ]
+}
+
+/// A domain without a video card: libvirt adds one where there is no `<video>` at all.
+pub(crate) fn no_video() -> Vec<Line> {
+    wrap(
+        "<video>".to_owned(),
+        vec![line(0, "<model type='none'/>".to_owned())],
+        "</video>",
+    )
 }
 
 /// A request, named under the prefix of the element that it goes into.
@@ -106,6 +131,6 @@ fn line(depth: usize, text: String) -> Line {
 }
 
 /// A value between double quotes. No word of ours needs it; that is for their types to change, not for this place.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }

@@ -6,8 +6,9 @@
 //! ```
 //! Invariant: as many frames as open elements; an element whose role is [`Role::Skip`] gives no role to what is in it.
 
+use super::hostdev::property;
 use super::order::{Order, among_devices, before_devices, before_metadata};
-use super::{Element, HostdevAt, Map};
+use super::{Element, HostdevAt, Map, VideoAt};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind, excerpt};
 use crate::lexical;
 use crate::namespace::Space;
@@ -32,6 +33,7 @@ pub(super) enum Role {
     Cputune,
     Hostdev,
     Source,
+    Video,
     Skip,
 }
 
@@ -184,6 +186,21 @@ impl<'a> Builder<'a> {
                 self.hostdev(tag)?;
                 Role::Hostdev
             }
+            (Some(Role::Devices { .. }), "graphics") => {
+                self.map.graphics += 1;
+                Role::Skip
+            }
+            (Some(Role::Devices { .. }), "video") => {
+                self.map.videos.push(VideoAt::default());
+                Role::Video
+            }
+            (Some(Role::Video), "model") => {
+                let none = property(self.scanner.attrs(), "type").is_some_and(|it| lexical::value(it.raw) == "none");
+                if let Some(video) = self.map.videos.last_mut() {
+                    video.none = none;
+                }
+                Role::Skip
+            }
             (Some(Role::Hostdev), "source") => Role::Source,
             (Some(Role::Hostdev), "alias") => {
                 self.alias();
@@ -257,7 +274,11 @@ impl<'a> Builder<'a> {
                     self.map.for_devices.child(before_devices(element.name), &span);
                 }
                 Role::Metadata => self.map.in_metadata.child(Order::Left, &span),
-                Role::Devices { first: true } => self.map.in_devices.child(among_devices(element.name), &span),
+                Role::Devices { first: true } => {
+                    let (to_video, to_hostdev) = among_devices(element.name);
+                    self.map.for_video.child(to_video, &span);
+                    self.map.in_devices.child(to_hostdev, &span);
+                }
                 _ => {}
             }
         }
@@ -266,6 +287,11 @@ impl<'a> Builder<'a> {
             Role::Metadata => self.map.metadata = Some(element),
             Role::Devices { first: true } => self.map.devices = Some(element),
             Role::Hostdev => self.hostdev_closed(element)?,
+            Role::Video => {
+                if let Some(video) = self.map.videos.last_mut() {
+                    video.element = element;
+                }
+            }
             Role::Request => {
                 if let Some(request) = self.map.set.as_mut().and_then(|set| set.requests.last_mut()) {
                     request.element = element;
@@ -306,6 +332,12 @@ impl<'a> Builder<'a> {
                 && hostdevs.iter().take(index).any(|other| other.slot == Some(slot))
             {
                 return Err(XmlError::at(self.map.text, at, Kind::DuplicateSlot { slot }));
+            }
+            if let (Some(_), Some(address)) = (hostdev.slot, hostdev.function) {
+                let mut others = hostdevs.iter().enumerate().filter(|(other, _)| *other != index);
+                if others.any(|(_, other)| other.function == Some(address)) {
+                    return Err(XmlError::at(self.map.text, at, Kind::DuplicateAddress { address }));
+                }
             }
             let Some(uuid) = hostdev.uuid() else { continue };
             let ours = hostdev.slot.is_some() || requests().any(|it| it.slot.is_none() && it.uuid == Some(uuid));

@@ -5,8 +5,9 @@
 //!           ├─ metadata ─┬─ {ours}requests ── {ours}request      requests.rs, request.rs
 //!           │            └─ {libosinfo}libosinfo ── os
 //!           ├─ numatune, cputune, vcpu                           pinning.rs
-//!           └─ devices ─── hostdev ─┬─ source ── address         hostdev.rs
-//!                                   └─ alias
+//!           └─ devices ─┬─ hostdev ─┬─ source ── address         hostdev.rs
+//!                       │           └─ alias
+//!                       └─ graphics, video ── model
 //! ```
 //! Invariant: elements are met by path, with names in no namespace, never by name alone: what looks alike inside
 //! foreign metadata, comments or CDATA is not seen. libvirt looks the same way (XPath `./devices/hostdev`).
@@ -21,7 +22,7 @@ mod request;
 mod requests;
 
 pub(crate) use builder::map;
-pub(crate) use hostdev::HostdevAt;
+pub(crate) use hostdev::{HostdevAt, Switch};
 pub(crate) use order::Anchor;
 pub(crate) use pinning::Pins;
 pub(crate) use request::{ATTRIBUTES, RequestAt};
@@ -42,14 +43,26 @@ pub(crate) struct Map<'a> {
     pub(crate) devices: Option<Element<'a>>,
     pub(crate) set: Option<Set<'a>>,
     pub(crate) hostdevs: Vec<HostdevAt<'a>>,
+    pub(crate) videos: Vec<VideoAt<'a>>,
+    /// How many `<graphics>` there are.
+    pub(crate) graphics: usize,
     pub(crate) pins: Pins,
     /// The `id` of `<libosinfo:os>`.
     pub(crate) os: Option<String>,
-    /// Where `<metadata>`, `<devices>`, a child of metadata and a hostdev would go.
+    /// Where `<metadata>`, `<devices>`, a child of metadata, a hostdev and a video would go.
     pub(crate) for_metadata: Anchor,
     pub(crate) for_devices: Anchor,
     pub(crate) in_metadata: Anchor,
     pub(crate) in_devices: Anchor,
+    pub(crate) for_video: Anchor,
+}
+
+/// A `<video>`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VideoAt<'a> {
+    pub(crate) element: Element<'a>,
+    /// Whether its model is `none`.
+    pub(crate) none: bool,
 }
 
 /// An element and its parts.

@@ -63,16 +63,17 @@ pub(super) fn before_devices(name: &str) -> Order {
     }
 }
 
-/// The order in which the same function writes devices.
-pub(super) fn among_devices(name: &str) -> Order {
+/// The order in which the same function writes devices, relative to a video and to a hostdev.
+pub(super) fn among_devices(name: &str) -> (Order, Order) {
     match name {
-        "hostdev" => Order::Same,
+        "hostdev" => (Order::Right, Order::Same),
+        "video" => (Order::Same, Order::Left),
         "emulator" | "disk" | "controller" | "lease" | "filesystem" | "interface" | "smartcard" | "serial"
-        | "parallel" | "console" | "channel" | "input" | "tpm" | "graphics" | "sound" | "audio" | "video" => {
-            Order::Left
+        | "parallel" | "console" | "channel" | "input" | "tpm" | "graphics" | "sound" | "audio" => {
+            (Order::Left, Order::Left)
         }
         "redirdev" | "redirfilter" | "hub" | "watchdog" | "memballoon" | "rng" | "nvram" | "panic" | "shmem"
-        | "memory" | "crypto" | "iommu" | "vsock" | "pstore" => Order::Right,
-        _ => Order::Unknown,
+        | "memory" | "crypto" | "iommu" | "vsock" | "pstore" => (Order::Right, Order::Right),
+        _ => (Order::Unknown, Order::Unknown),
     }
 }

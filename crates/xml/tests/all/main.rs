@@ -7,6 +7,8 @@ mod corpus;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod layout;
