@@ -81,7 +81,7 @@ fn nvidia(facts: &GpuFacts) -> Detected {
                 format!("{} has room for other types of its size", show(resident)),
             );
         }
-        if resident.available > 0 && sibling.mig.is_none() {
+        if resident.available > 0 {
             return found(
                 Rule::SameType,
                 true,

@@ -188,7 +188,6 @@ impl Gpu {
         };
         if kind.whole {
             next.state = State::Whole;
-            next.slots = room.slots;
             return Some((next, None));
         }
         if let State::KernelOnly { taken, .. } = &mut next.state {

@@ -459,6 +459,9 @@ fn the_whole_card_needs_all_and_leaves_nothing() {
         );
         let free = passed.give(&passed.room(), 4).unwrap();
         assert_eq!((passed.left(&free, 4), free), (1, passed.empty()), "{rule}");
+        if matches!(rule, Rule::SameType | Rule::SameFramebuffer) {
+            assert_eq!(left(&passed, &free), [32, 8, 8, 4, 1], "{rule}: then all is free");
+        }
     }
 }
 
@@ -483,6 +486,20 @@ fn what_the_kernel_allows_against_the_rule_is_believed_for_that_type_alone() {
     assert_eq!(follow(&wrong, &[1]), [[0, 7, 7, 0], [0, 6, 0, 0]]);
     let taken = wrong.take(&wrong.room(), 2).unwrap();
     assert_eq!(wrong.give(&taken, 2), Some(wrong.room()));
+}
+
+#[test]
+fn a_function_that_is_free_after_all_is_believed_in() {
+    let types = with(vec![nvidia(558, "NVIDIA A40-2Q", 24)], &[(1, 1)]);
+    let a40 = Gpu::new(GpuFacts {
+        types,
+        slots: Some(2),
+        free_slots: Some(0),
+        ..GpuFacts::new(Rule::SameFramebuffer)
+    });
+    assert_eq!(follow(&a40, &[0]), [[1], [0]]);
+    let taken = a40.take(&a40.room(), 0).unwrap();
+    assert_eq!(a40.give(&taken, 0), Some(a40.room()));
 }
 
 #[test]
@@ -532,6 +549,17 @@ fn without_a_maximum_the_kernel_s_number_is_one() {
     let silent = gpu(Rule::SameFramebuffer, types);
     assert_eq!(follow(&silent, &[2]), [[0, 6, 6, 0], [0, 5, 5, 0]]);
     assert_eq!(left(&silent, &silent.empty()), [0, 8, 8, 0]);
+
+    let functions = Gpu::new(GpuFacts {
+        slots: Some(16),
+        free_slots: Some(14),
+        ..silent.facts().clone()
+    });
+    assert_eq!(
+        follow(&functions, &[2]),
+        [[0, 1, 1, 0], [0, 0, 0, 0]],
+        "a function speaks for itself"
+    );
 }
 
 #[test]
@@ -637,9 +665,18 @@ fn the_rule_is_found_in_drivers_names_and_numbers() {
         ("mode off", with_sriov(at(Placements::Off)), Rule::SameFramebuffer, true),
         (
             "SR-IOV, and all other sizes are larger",
-            with_sriov(facts(with(larger, &[(1, 15), (0, 15), (0, 0)]))),
+            with_sriov(facts(with(larger.clone(), &[(1, 15), (0, 15), (0, 0)]))),
             Rule::SameFramebuffer,
             false,
+        ),
+        (
+            "the same, and mixed sizes are off",
+            with_sriov(GpuFacts {
+                placements: Placements::Off,
+                ..facts(with(larger, &[(1, 15), (0, 15), (0, 0)]))
+            }),
+            Rule::SameFramebuffer,
+            true,
         ),
         ("GPU instance", mig(&[(0, 16), (0, 0), (0, 0), (0, 0)]), Rule::Mig, true),
         ("MIG resident", mig(&[(0, 0), (0, 0), (1, 0), (0, 0)]), Rule::Mig, true),
