@@ -15,46 +15,24 @@
 //! what is left in the state as read is the kernel's number where there are no virtual functions, and at most that
 //! where there are.
 
+use super::kind::{Kind, kinds, region, sizes};
 use super::large::Large;
-use super::placement::{self, Extent, MAX_REGION};
 use super::room::{Class, Moves, NO_SLOTS, Region, Room, State};
-use super::{Cost, GpuFacts, Mig, Placements, Rule};
-use std::collections::BTreeMap;
+use super::{Cost, GpuFacts, Rule};
 
 /// A physical GPU and its rule; see [the module](super) for how it is used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gpu {
-    facts: GpuFacts,
-    kinds: Vec<Kind>,
-    region: Option<u16>,
+    pub(super) facts: GpuFacts,
+    pub(super) kinds: Vec<Kind>,
+    /// Mixed sizes: the framebuffer (GiB).
+    pub(super) region: Option<u16>,
+    /// The sizes that there are, largest first.
     sizes: Vec<u32>,
-    base: Room,
-    doubted: bool,
-}
-
-/// One type, as the answers need it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Kind {
-    whole: bool,
-    mig: Option<Mig>,
-    cost: Option<Cost>,
-    /// What the devices of one GPU have to have in common.
-    class: u16,
-    max: u32,
-    /// Its position in `Gpu::sizes`.
-    size: Option<usize>,
-    /// Mixed sizes: the slots that one takes, and where it may begin, in the driver's order.
-    slots: u16,
-    ids: Vec<u16>,
-    /// MIG: how many more there surely were when the numbers were read.
-    more: u32,
-    /// The kernel says less than the rule: how many are missing, of the type and of the virtual functions it can use.
-    missing: u32,
-    missing_slots: u32,
-    /// The kernel denies it and the rule does not know why.
-    denied: bool,
-    /// The kernel says more than the rule: how many it proves.
-    proven: u32,
+    /// The state that was read.
+    pub(super) base: Room,
+    /// Whether the kernel says more of a type than the rule.
+    pub(super) doubted: bool,
 }
 
 impl Gpu {
@@ -316,7 +294,7 @@ impl Gpu {
     }
 
     /// What the rule alone says, without the kernel and without slots.
-    fn by_rule(&self, room: &Room, ty: usize, kind: &Kind) -> u32 {
+    pub(super) fn by_rule(&self, room: &Room, ty: usize, kind: &Kind) -> u32 {
         match &room.state {
             State::Counter(left) => *left,
             State::Pool(left) => kind.cost.map_or(0, |cost| fits(left, cost)),
@@ -367,117 +345,6 @@ impl Gpu {
         kind.mig.map(|mig| mig.slices)
     }
 
-    /// The rule's state with the residents.
-    fn state_as_read(&self) -> State {
-        let residents = || {
-            self.facts
-                .types
-                .iter()
-                .zip(&self.kinds)
-                .filter(|(facts, _)| facts.resident > 0)
-        };
-        if residents().any(|(facts, _)| facts.whole) {
-            return State::Whole;
-        }
-        let state = self.state_of_rule();
-        match state {
-            State::Runs(_) => {
-                let strangers = self.facts.strangers > 0;
-                State::Runs(match common(residents().map(|(_, kind)| kind.class)) {
-                    // What has room beside a stranger is of the stranger's kind.
-                    Class::Any if strangers => match common(self.admitted()) {
-                        Class::Any => Class::Unclear,
-                        class => class,
-                    },
-                    class => class,
-                })
-            }
-            State::Region(region) => self.region_as_read(region).map_or(State::Blind, State::Region),
-            state => state,
-        }
-    }
-
-    /// The classes of the types that the kernel has room for.
-    fn admitted(&self) -> impl Iterator<Item = u16> {
-        let kinds = self.facts.types.iter().zip(&self.kinds);
-        let admitted = kinds.filter(|(facts, _)| facts.available > 0 && !facts.whole && facts.mig.is_none());
-        admitted.map(|(_, kind)| kind.class)
-    }
-
-    /// The rule's state without devices; what it cannot know without them is the kernel's word.
-    fn state_of_rule(&self) -> State {
-        match self.facts.rule {
-            Rule::Counter => {
-                let types = self.facts.types.iter().filter(|facts| !facts.whole);
-                State::Counter(types.map(|facts| facts.available).max().unwrap_or(0))
-            }
-            Rule::SharedPool => {
-                let mut least = [0; 3];
-                for (facts, kind) in self.facts.types.iter().zip(&self.kinds) {
-                    let Cost(cost) = kind.cost.unwrap_or_default();
-                    for (least, cost) in least.iter_mut().zip(cost) {
-                        *least = cost.saturating_mul(facts.available).max(*least);
-                    }
-                }
-                State::Pool(least)
-            }
-            Rule::SameType | Rule::SameFramebuffer => State::Runs(Class::Any),
-            Rule::MixedSizes if self.region.is_some() => State::Region(Region::default()),
-            Rule::MixedSizes => State::Blind,
-            Rule::Mig => State::Moves(Moves::new()),
-            Rule::WholeCard => State::Card,
-        }
-    }
-
-    /// Every resident at its place, when all places are known and possible.
-    fn region_as_read(&self, mut region: Region) -> Option<Region> {
-        if self.facts.devices() == 0 {
-            return Some(region);
-        }
-        let Placements::At(placed) = &self.facts.placements else {
-            return None;
-        };
-        let length = self.region?;
-        let mut counts = vec![0_u32; self.kinds.len()];
-        for device in placed {
-            let kind = self.kinds.get(device.ty)?;
-            *counts.get_mut(device.ty)? += 1;
-            let inside = device.id.checked_add(kind.slots).is_some_and(|end| end <= length);
-            (inside && region.put(device.id, kind.slots)).then_some(())?;
-        }
-        let all = self.facts.types.iter().map(|facts| facts.resident).eq(counts);
-        (all && self.facts.strangers == 0).then_some(region)
-    }
-
-    /// Compares what the rule says of the state as read with what the kernel says.
-    fn believe_the_kernel(&mut self) {
-        let base = self.base;
-        let sriov = self.facts.slots.is_some();
-        let rules: Vec<u32> = self
-            .kinds
-            .iter()
-            .enumerate()
-            .map(|(ty, kind)| self.by_rule(&base, ty, kind).min(base.slots))
-            .collect();
-        for ((kind, facts), rule) in self.kinds.iter_mut().zip(&self.facts.types).zip(rules) {
-            let kernel = facts.available;
-            if kind.whole {
-                kind.denied = kernel == 0 && (base.devices == 0 || sriov);
-            } else if kernel == 0 {
-                kind.denied = rule > 0;
-            } else if sriov && rule > 0 {
-                kind.missing_slots = base.slots.saturating_sub(kernel);
-            } else if rule >= kernel {
-                kind.missing = rule - kernel;
-            } else {
-                // The sum over virtual functions, a placement nobody knows and an instance nobody sees prove one.
-                let one = sriov || matches!(self.facts.rule, Rule::MixedSizes | Rule::Mig);
-                kind.proven = if one { 1 } else { kernel };
-                self.doubted |= base.state != State::Whole;
-            }
-        }
-    }
-
     /// Free virtual functions when so many devices are gone from the state as read.
     fn slots_after(&self, gone: u32) -> u32 {
         match self.facts.slots {
@@ -494,15 +361,6 @@ impl Gpu {
     }
 }
 
-/// What all have in common.
-fn common(mut classes: impl Iterator<Item = u16>) -> Class {
-    match classes.next() {
-        None => Class::Any,
-        Some(first) if classes.all(|class| class == first) => Class::Only(first),
-        Some(_) => Class::Unclear,
-    }
-}
-
 fn take_slot(slots: u32) -> u32 {
     if slots == NO_SLOTS {
         NO_SLOTS
@@ -515,88 +373,4 @@ fn take_slot(slots: u32) -> u32 {
 fn fits(left: &[u32; 3], Cost(cost): Cost) -> u32 {
     let parts = left.iter().zip(cost).filter_map(|(left, cost)| left.checked_div(cost));
     parts.min().unwrap_or(0)
-}
-
-/// Mixed sizes: the framebuffer in slots (GiB), the size of the type of which one fills the GPU.
-fn region(facts: &GpuFacts) -> Option<u16> {
-    facts.architecture?;
-    let mut full = facts.types.iter().filter(|facts| {
-        let alone = facts.max == Some(1);
-        alone && !facts.whole && facts.mig.is_none()
-    });
-    let size = full.find_map(|facts| facts.size_mib)? / 1024;
-    u16::try_from(size).ok().filter(|size| (1..=MAX_REGION).contains(size))
-}
-
-/// The sizes that there are, largest first.
-fn sizes(facts: &GpuFacts) -> Vec<u32> {
-    let mut sizes: Vec<u32> = facts.types.iter().filter_map(size).collect();
-    sizes.sort_unstable_by(|a, b| b.cmp(a));
-    sizes.dedup();
-    sizes
-}
-
-/// A type's size for the comparison of sizes; the whole card has none, it fits where nothing is.
-fn size(facts: &super::TypeFacts) -> Option<u32> {
-    let Cost([first, ..]) = facts.cost.unwrap_or_default();
-    (!facts.whole).then(|| facts.size_mib.unwrap_or(first))
-}
-
-fn kinds(facts: &GpuFacts, region: Option<u16>) -> Vec<Kind> {
-    let sizes = sizes(facts);
-    let mut classes: BTreeMap<u32, u16> = BTreeMap::new();
-    let extents: Vec<Extent> = facts
-        .types
-        .iter()
-        .map(|facts| {
-            // Types of MIG have no placement on the whole GPU.
-            let mib = facts.size_mib.filter(|_| facts.mig.is_none() && !facts.whole);
-            Extent {
-                size: u16::try_from(mib.unwrap_or(0) / 1024).unwrap_or(0),
-                max: facts.max.and_then(|max| u16::try_from(max).ok()).unwrap_or(0),
-            }
-        })
-        .collect();
-    let mixed = region
-        .zip(facts.architecture)
-        .filter(|_| facts.rule == Rule::MixedSizes);
-    let mut ids = match mixed {
-        Some((region, architecture)) => placement::supported_ids(region, &extents, architecture),
-        None => vec![Vec::new(); extents.len()],
-    }
-    .into_iter();
-    let devices = facts.devices();
-    let numbers = (0..facts.types.len()).map(|position| u16::try_from(position).unwrap_or(u16::MAX));
-    numbers
-        .zip(&facts.types)
-        .zip(extents)
-        .map(|((number, ty), extent)| Kind {
-            whole: ty.whole,
-            mig: ty.mig,
-            cost: ty.cost,
-            class: match ty.size_mib {
-                Some(mib) if facts.rule == Rule::SameFramebuffer => *classes.entry(mib).or_insert(number),
-                _ => number,
-            },
-            // Without a maximum, what the kernel proves: on an empty GPU and beside its own kind it counts devices.
-            max: ty.max.unwrap_or_else(|| match (ty.available, facts.slots) {
-                (0, _) => 0,
-                (available, None) => devices.saturating_add(available),
-                (_, Some(_)) => devices.saturating_add(1),
-            }),
-            size: size(ty).and_then(|size| sizes.iter().position(|other| *other == size)),
-            slots: mixed.map_or(0, |(region, architecture)| {
-                placement::slots(region, extent, architecture)
-            }),
-            ids: ids.next().unwrap_or_default(),
-            more: match ty.mig.and_then(|mig| mig.more) {
-                Some(more) => more,
-                None => ty.available.min(1),
-            },
-            missing: 0,
-            missing_slots: 0,
-            denied: false,
-            proven: 0,
-        })
-        .collect()
 }

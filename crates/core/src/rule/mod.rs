@@ -44,9 +44,11 @@ mod contradiction;
 mod detect;
 mod facts;
 mod gpu;
+mod kind;
 mod large;
 pub mod nvidia;
 pub mod placement;
+mod reading;
 mod room;
 
 #[cfg(test)]
