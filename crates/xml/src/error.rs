@@ -3,14 +3,13 @@
 //! Invariant: the message is one line of at most 300 bytes without control characters (libvirt shows it to people), and
 //! holds nothing of the document but names and the values of our own attributes: the document may hold passwords.
 
+use crate::place::{Place, printable};
 use mdevkit_core::{Bdf, Code, DEVICES_PER_DOMAIN, Slot, Uuid, ValueError};
 use std::borrow::Cow;
 use std::fmt;
 
 /// The longest message, in bytes.
 const MESSAGE: usize = 300;
-/// How many characters of a source line a snippet shows on each side of the caret.
-const SNIPPET: usize = 60;
 
 /// Why a document was not read or not edited.
 ///
@@ -27,15 +26,8 @@ pub struct XmlError(Box<Detail>);
 struct Detail {
     kind: XmlErrorKind,
     place: Option<Place>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    line: usize,
-    column: usize,
-    /// What is shown of the line, and how many characters of it stand before the place.
-    shown: String,
-    before: usize,
+    /// What would have been right, where the kind does not say it.
+    expected: Option<Cow<'static, str>>,
 }
 
 /// What is wrong.
@@ -183,6 +175,7 @@ impl XmlError {
         Self(Box::new(Detail {
             kind,
             place: Some(Place::of(text, offset)),
+            expected: None,
         }))
     }
 
@@ -190,6 +183,50 @@ impl XmlError {
     #[cold]
     pub(crate) fn malformed(text: &str, offset: usize, message: impl Into<Cow<'static, str>>) -> Self {
         Self::at(text, offset, XmlErrorKind::Malformed(message.into()))
+    }
+
+    /// Says what would have been right: something short, in the words of the document.
+    #[cold]
+    pub(crate) fn expecting(mut self, expected: impl Into<Cow<'static, str>>) -> Self {
+        self.0.expected = Some(expected.into());
+        self
+    }
+
+    /// What would have been right at the place: a piece of XML, or a few words. None where there is nothing better to say
+    /// than what is wrong.
+    ///
+    /// ```
+    /// let error = mdevkit_xml::read(b"<domstatus/>").unwrap_err();
+    /// assert_eq!(error.expected().as_deref(), Some("<domain>"));
+    /// ```
+    pub fn expected(&self) -> Option<Cow<'_, str>> {
+        use XmlErrorKind as K;
+        let said = match &self.0.kind {
+            K::Empty | K::NotADomain { .. } => "<domain>",
+            K::DomainUuid => "32 hexadecimal digits, as in 53764d0e-85a0-42b4-af5c-2046b460b1dc",
+            K::Encoding(_) => "UTF-8",
+            // The message says it too, and ends with it.
+            K::Value { source, .. } => {
+                let message = source.to_string();
+                let (_, why) = message.rsplit_once(" is not valid: ")?;
+                let why = ["it is written like ", "it is ", "it has ", "they are "]
+                    .iter()
+                    .find_map(|lead| why.strip_prefix(lead))
+                    .unwrap_or(why);
+                return Some(why.to_owned().into());
+            }
+            _ => return self.0.expected.as_deref().map(Cow::Borrowed),
+        };
+        Some(said.into())
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// What is wrong, without the place, as one bounded line.
+    pub(crate) fn message(&self) -> String {
+        bounded(self.0.kind.to_string())
     }
 
     /// What is wrong.
@@ -207,14 +244,12 @@ impl XmlError {
         self.0.place.as_ref().map(|place| place.column)
     }
 
-    /// The line of the document with a caret under the place, for a terminal.
+    /// The line of the document with a caret under the place, for a terminal; [`XmlError::in_file`] shows all there is to
+    /// say.
     ///
     /// It is the document's own text: do not write it to a log, the line may hold a password.
     pub fn snippet(&self) -> Option<String> {
-        self.0
-            .place
-            .as_ref()
-            .map(|place| format!("{}\n{}^", place.shown, " ".repeat(place.before)))
+        self.0.place.as_ref().map(Place::snippet)
     }
 
     /// The stable code of the refusal: [`Code::Xml`], [`Code::Request`] or [`Code::Clone`].
@@ -244,47 +279,12 @@ impl XmlError {
 impl From<XmlErrorKind> for XmlError {
     #[cold]
     fn from(kind: XmlErrorKind) -> Self {
-        Self(Box::new(Detail { kind, place: None }))
+        Self(Box::new(Detail {
+            kind,
+            place: None,
+            expected: None,
+        }))
     }
-}
-
-impl Place {
-    fn of(text: &str, offset: usize) -> Self {
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let (head, tail) = text.split_at(offset);
-        let line_start = head.rfind('\n').map_or(0, |at| at + 1);
-        let line_head = head
-            .get(line_start..)
-            .unwrap_or_default()
-            .trim_start_matches('\u{feff}');
-        let column = line_head.chars().count() + 1;
-        let skipped = column.saturating_sub(1 + SNIPPET);
-        let mut shown: String = if skipped > 0 { "...".to_owned() } else { String::new() };
-        shown.extend(line_head.chars().skip(skipped).map(printable));
-        let before = shown.chars().count();
-        shown.extend(
-            tail.split('\n')
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(SNIPPET)
-                .map(printable),
-        );
-        shown.truncate(shown.trim_end().len());
-        Self {
-            line: head.bytes().filter(|b| *b == b'\n').count() + 1,
-            column,
-            shown,
-            before,
-        }
-    }
-}
-
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
 }
 
 /// A name or a value of the document as a message shows it: escaped, at most 64 characters.
@@ -298,19 +298,23 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 impl fmt::Display for XmlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut message = match &self.0.place {
+        f.write_str(&bounded(match &self.0.place {
             Some(place) => format!("line {}, column {}: {}", place.line, place.column, self.0.kind),
             None => self.0.kind.to_string(),
-        };
-        if message.contains(char::is_control) {
-            message = message.chars().map(printable).collect();
-        }
-        if message.len() > MESSAGE {
-            message.truncate(message.floor_char_boundary_before(MESSAGE - 3));
-            message.push_str("...");
-        }
-        f.write_str(&message)
+        }))
     }
+}
+
+/// One line of at most [`MESSAGE`] bytes.
+fn bounded(mut message: String) -> String {
+    if message.contains(char::is_control) {
+        message = message.chars().map(printable).collect();
+    }
+    if message.len() > MESSAGE {
+        message.truncate(message.floor_char_boundary_before(MESSAGE - 3));
+        message.push_str("...");
+    }
+    message
 }
 
 /// `str::floor_char_boundary` is newer than our oldest compiler.
@@ -375,23 +379,6 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_count_characters_from_one() {
-        let text = "\u{feff}ab\né<x\r\n";
-        for (offset, line, column) in [
-            (0, 1, 1),
-            (3, 1, 1),
-            (5, 1, 3),
-            (6, 2, 1),
-            (8, 2, 2),
-            (12, 3, 1),
-            (99, 3, 1),
-        ] {
-            let place = Place::of(text, offset);
-            assert_eq!((place.line, place.column), (line, column), "offset {offset}");
-        }
-    }
 
     #[test]
     fn messages_are_one_short_line() {

@@ -152,13 +152,15 @@ pub(crate) fn tag<'a>(
         let mark = bytes.get(quote).copied().unwrap_or_default();
         if bytes.get(equals) != Some(&b'=') || quote >= inner.end || !matches!(mark, b'"' | b'\'') {
             let message = format!("attribute {} needs a value in quotes", excerpt(attr));
-            return Err(XmlError::malformed(text, equals.min(inner.end), message));
+            let wanted = format!("{}=\"...\"", excerpt(attr));
+            return Err(XmlError::malformed(text, equals.min(inner.end), message).expecting(wanted));
         }
         // One look at a value that needs no second one, as nearly all.
         let stop = find(bytes, quote + 1..inner.end, |b| b == mark || matches!(b, b'<' | b'&'));
         let close = find(bytes, stop..inner.end, |b| b == mark);
         if close == inner.end {
-            return Err(XmlError::malformed(text, quote, "the closing quote is missing"));
+            let wanted = char::from(mark).to_string();
+            return Err(XmlError::malformed(text, quote, "the closing quote is missing").expecting(wanted));
         }
         let raw = cut(quote + 1..close);
         if stop < close {
@@ -193,11 +195,7 @@ fn check_value(text: &str, raw: &str, start: usize) -> Result<(), XmlError> {
     {
         let tail = raw.get(at..).unwrap_or_default();
         if tail.starts_with('<') {
-            return Err(XmlError::malformed(
-                text,
-                start + at,
-                "a value cannot hold '<'; write &lt;",
-            ));
+            return Err(XmlError::malformed(text, start + at, "a value cannot hold '<'; write &lt;").expecting("&lt;"));
         }
         let name = tail
             .strip_prefix('&')
@@ -221,7 +219,12 @@ pub(crate) fn check_reference(text: &str, at: usize, name: Option<&str>) -> Resu
                 Some(_) => "this is not a reference to a character that XML allows".to_owned(),
                 None => "a lone '&'; write &amp;".to_owned(),
             };
-            Err(XmlError::malformed(text, at, message))
+            let error = XmlError::malformed(text, at, message);
+            Err(if name.is_none() {
+                error.expecting("&amp;")
+            } else {
+                error
+            })
         }
     }
 }

@@ -183,7 +183,8 @@ impl<'a> Scanner<'a> {
             }
             Some(open) => {
                 let message = format!("</{}> closes <{}>", excerpt(name), excerpt(open.name));
-                Err(self.malformed(span.start, message))
+                let wanted = format!("</{}>", excerpt(open.name));
+                Err(self.malformed(span.start, message).expecting(wanted))
             }
             None => Err(self.malformed(span.start, format!("</{}> closes nothing", excerpt(name)))),
         }
@@ -250,13 +251,15 @@ impl<'a> Scanner<'a> {
 
     fn end(&self) -> Result<Token<'a>, XmlError> {
         match self.stack.last() {
-            Some(open) => Err(self.malformed(
-                open.start,
-                format!("<{}> is never closed: the document ends too early", excerpt(open.name)),
-            )),
-            None if !self.had_root => {
-                Err(self.malformed(self.at, "there is no element; a libvirt <domain> was expected"))
+            Some(open) => {
+                let name = excerpt(open.name);
+                let message = format!("<{name}> is never closed: the document ends too early");
+                let wanted = format!("</{name}> before the end");
+                Err(self.malformed(open.start, message).expecting(wanted))
             }
+            None if !self.had_root => Err(self
+                .malformed(self.at, "there is no element; a libvirt <domain> was expected")
+                .expecting("<domain>")),
             None => Ok(Token::End),
         }
     }

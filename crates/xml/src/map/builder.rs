@@ -177,7 +177,9 @@ impl<'a> Builder<'a> {
                     "<{}> is not known here; known is <request> in our namespace",
                     excerpt(tag.name)
                 );
-                return Err(self.bad(tag.span.start, message));
+                return Err(self
+                    .bad(tag.span.start, message)
+                    .expecting("<...:request .../> in our namespace"));
             }
             (Some(Role::Request), _) => {
                 return Err(self.bad(tag.span.start, "a request has no elements inside, only attributes"));

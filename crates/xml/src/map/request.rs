@@ -141,7 +141,11 @@ impl<'a> Builder<'a> {
                     excerpt(attr.name),
                     ATTRIBUTES.join(", ")
                 );
-                return Err(self.bad(attr.span.start, message));
+                let error = self.bad(attr.span.start, message);
+                return Err(match nearest(attr.name) {
+                    Some(name) => error.expecting(name),
+                    None => error,
+                });
             };
             words.set(&mut request, text, name, attr)?;
             attrs.push((name, AttrSpan::of(attr)));
@@ -152,7 +156,12 @@ impl<'a> Builder<'a> {
                 which => which == Some(name),
             };
             let at = attrs.iter().find(|(name, _)| is(name));
-            self.bad(at.map_or(tag.span.start, |(_, attr)| attr.span.start), why)
+            let error = self.bad(at.map_or(tag.span.start, |(_, attr)| attr.span.start), why);
+            if at.is_none() {
+                error.expecting("type=\"...\", or one of class, framebuffer, heads, resolution, or profile=\"...\"")
+            } else {
+                error
+            }
         })?;
         self.unlike_others(tag, &request)?;
         let name_end = tag.span.start + 1 + tag.name.len();
@@ -183,6 +192,21 @@ impl<'a> Builder<'a> {
         };
         kind.map_or(Ok(()), |kind| Err(XmlError::at(self.map.text, tag.span.start, kind)))
     }
+}
+
+/// The attribute that a person may have meant.
+fn nearest(name: &str) -> Option<&'static str> {
+    let plain = lexical::split(name).1.to_ascii_lowercase();
+    let meant = match plain.as_str() {
+        "fb" | "memory" | "framebuffer_mib" | "vram" => "framebuffer",
+        "series" => "class",
+        "id" | "spec" | "mdev_type" | "mdev-type" => "type",
+        "gpu" | "pgpu" | "address" => "parent",
+        "anti-affinity" => "apart",
+        "param" => "params",
+        other => other,
+    };
+    ATTRIBUTES.into_iter().find(|known| *known == meant)
 }
 
 /// Whether an attribute declares a namespace.

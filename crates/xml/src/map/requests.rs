@@ -31,7 +31,7 @@ impl<'a> Builder<'a> {
     pub(super) fn requests(&mut self, tag: &Tag<'a>) -> Result<Role, XmlError> {
         if lexical::split(tag.name).1 != "requests" {
             let message = format!("<{}> is not known here; known is <requests>", excerpt(tag.name));
-            return Err(self.bad(tag.span.start, message));
+            return Err(self.bad(tag.span.start, message).expecting("<...:requests>"));
         }
         if self.map.set.is_some() {
             return Err(self.bad(

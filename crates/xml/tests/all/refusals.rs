@@ -442,3 +442,70 @@ fn no_text_of_the_document_is_in_a_message() {
             .contains("secret")
     );
 }
+
+#[test]
+fn a_report_shows_where_what_and_what_was_expected() {
+    let request = |attributes: &str| {
+        format!(
+            "<domain>\n  <metadata>\n    <m:requests xmlns:m='urn:mdevkit:domain:1'>\n\t<m:request {attributes}/>\n    </m:requests>\n  </metadata>\n</domain>\n"
+        )
+    };
+    for (xml, report) in [
+        (
+            request("type='a' numa='best'"),
+            "vm.xml:4:28: numa: numa \"best\" is not valid: it is strict, prefer or ignore
+  |
+4 |  <m:request type='a' numa='best'/>
+  |                            ^ expected strict, prefer or ignore",
+        ),
+        (
+            request("framebuffer='4G'"),
+            "vm.xml:4:26: framebuffer: framebuffer \"4G\" is not valid: it is a number of MiB, 1 or more, in plain digits
+  |
+4 |  <m:request framebuffer='4G'/>
+  |                          ^ expected a number of MiB, 1 or more, in plain digits",
+        ),
+        (
+            request("Type='a'"),
+            "vm.xml:4:13: attribute Type is not known in a request; known are: slot, type, class, framebuffer, heads, \
+             resolution, profile, uuid, group, policy, parent, numa, apart, params
+  |
+4 |  <m:request Type='a'/>
+  |             ^ expected type",
+        ),
+        (
+            request("slot='0'"),
+            "vm.xml:4:2: the request does not say what it wants: it needs a type=\"...\", or the least that will do \
+             (class, framebuffer, heads, resolution), or a profile=\"...\"
+  |
+4 |  <m:request slot='0'/>
+  |  ^ expected type=\"...\", or one of class, framebuffer, heads, resolution, or profile=\"...\"",
+        ),
+        (
+            "<domain>\n  <devices>\n</domain>".to_owned(),
+            "vm.xml:3:1: </domain> closes <devices>
+  |
+3 | </domain>
+  | ^ expected </devices>",
+        ),
+        (
+            format!("{}<domain>\n <a b=c/>", "<!-- -->\n".repeat(99)),
+            "vm.xml:101:6: attribute b needs a value in quotes
+    |
+101 |  <a b=c/>
+    |      ^ expected b=\"...\"",
+        ),
+        (String::new(), "vm.xml:1:1: the document is empty; a libvirt <domain> was expected\n  = expected <domain>"),
+    ] {
+        let error = read(xml.as_bytes()).unwrap_err();
+        assert_eq!(error.in_file("vm.xml").to_string(), report);
+    }
+    // Without a place, and with a name that would move the cursor.
+    let error = inject(b"<domain/>", &[NewDevice::new("a".parse().unwrap())]).unwrap_err();
+    assert_eq!(
+        error.in_file("a\u{1b}b").to_string(),
+        "a b: the domain has no <uuid> yet: a device's UUID must be given"
+    );
+    let secret = read(b"<domain><graphics passwd='secret'></domain>").unwrap_err();
+    assert!(!format!("{:?}", secret.in_file("vm.xml")).contains("secret"));
+}
