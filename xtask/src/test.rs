@@ -160,13 +160,14 @@ fn licences() -> Result<()> {
 
 /// The programs that the tests need, and the packages they are in; installed when we are root.
 fn packages(args: &Args) -> Result<()> {
-    let mut needed = vec!["strace", "mount"];
+    let mut needed = vec!["strace", "mount", "xmllint"];
     let lab = std::fs::read_to_string(sh::root().join("tests/lab/packages")).unwrap_or_default();
     if !args.no_lab {
         needed.extend(lab.split_whitespace());
     }
-    // Each of these packages has a program of its own name.
-    let missing: Vec<&str> = needed.into_iter().filter(|program| !sh::has(program)).collect();
+    // Each of these packages has a program of its own name, but for one.
+    let package = |program| if program == "xmllint" { "libxml2-utils" } else { program };
+    let missing: Vec<&str> = needed.into_iter().filter(|program| !sh::has(program)).map(package).collect();
     let is_root = sh::output(sh::command("id").arg("-u"))?.trim() == "0";
     if !missing.is_empty() {
         let list = missing.join(" ");

@@ -17,4 +17,6 @@ mod properties;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod words;
