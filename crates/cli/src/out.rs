@@ -76,6 +76,21 @@ impl Out {
     }
 }
 
+/// A text of somebody else's (a domain's name, a driver's) in one line that no terminal acts on.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Line separators, and marks that turn the direction of all that follows.
+        let acts = matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || acts {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 /// Writes one line to stderr.
 pub(crate) fn note(line: impl AsRef<str>) {
     // Nobody is left to be told when stderr is closed.
