@@ -265,3 +265,137 @@ impl Host {
         Ok(gone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::attr::Attr;
+    use crate::host::Written;
+    use crate::kernel::KernelProfile;
+    use crate::placement::fits;
+    use crate::tree::Kind;
+
+    /// Numerical Recipes' generator: the same walk on every machine.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % n
+        }
+    }
+
+    /// Random creates and removes: what `available_instances` says is what create does, and the card holds what its
+    /// rule allows and nothing more; when all are gone it is as it was.
+    #[test]
+    fn a_card_never_holds_more_than_it_has() {
+        for (board, orders) in [
+            ("v100dx:2", ""),
+            ("p40", ""),
+            ("a2", ""),
+            ("a40", "mixed 0000:3b:00.0 on"),
+            ("l40s", "mixed 0000:3b:00.0 on"),
+            ("l4", ""),
+            (
+                "a100",
+                "mig 0000:3b:00.0 on\nmig-create 0000:3b:00.0 3g.20gb\nmig-create 0000:3b:00.0 1g.5gb",
+            ),
+            ("gvtg-512", ""),
+            ("mbochs", ""),
+            ("vfio-ccw:2", ""),
+        ] {
+            let mut host = Host::new(KernelProfile::From6_1);
+            host.install(&board.parse().unwrap()).unwrap();
+            for order in crate::control::parse(orders).unwrap() {
+                host.carry_out(order).unwrap();
+            }
+            let first: Vec<u32> = (0..host.types.len()).map(|of| host.available(of)).collect();
+            let mut dice = Dice(7);
+            let mut living: BTreeMap<DeviceId, u32> = BTreeMap::new();
+            for step in 0..600_u32 {
+                if dice.below(3) == 0 && !living.is_empty() {
+                    let (id, _) = living.iter().nth(dice.below(living.len())).unwrap();
+                    let id = *id;
+                    let node = file(&host, id, |attr| matches!(attr, Attr::Remove(at) if *at == id));
+                    assert_eq!(host.write(node, b"1"), Ok(Written::Done), "{board}, step {step}");
+                    living.remove(&id);
+                } else {
+                    let of = dice.below(host.types.len());
+                    let free = host.available(of);
+                    let parent = &host.parents[host.types[of].parent];
+                    let path = format!("{}/mdev_supported_types/{}/create", parent.path, host.types[of].name);
+                    let node = host.tree.resolve(&path).unwrap();
+                    let uuid = format!("00000000-0000-4000-8000-{step:012x}");
+                    let answer = host.write(node, uuid.as_bytes());
+                    assert_eq!(
+                        answer.is_ok(),
+                        free > 0,
+                        "{board}, step {step}: {free} left, {answer:?}"
+                    );
+                    if answer.is_ok() {
+                        living.insert(host.by_uuid(&uuid).unwrap(), step);
+                    }
+                }
+                for gpu in 0..host.gpus.len() {
+                    holds(&host, gpu, board);
+                }
+            }
+            assert!(living.len() < 600, "{board}: something was refused");
+            for id in living.into_keys() {
+                let node = file(&host, id, |attr| matches!(attr, Attr::Remove(at) if *at == id));
+                host.write(node, b"1").unwrap();
+            }
+            let last: Vec<u32> = (0..host.types.len()).map(|of| host.available(of)).collect();
+            assert_eq!(first, last, "{board}");
+        }
+    }
+
+    fn file(host: &Host, id: DeviceId, wanted: impl Fn(&Attr) -> bool) -> u64 {
+        let children = host.tree.children(host.devices[&id].dir, std::time::Instant::now());
+        let found = children
+            .into_iter()
+            .find(|(_, _, node)| matches!(&node.kind, Kind::File(attr) if wanted(attr)));
+        found.unwrap().0
+    }
+
+    /// What must be true of a card by arithmetic alone, whatever its rule.
+    fn holds(host: &Host, gpu: GpuId, board: &str) {
+        let at = &host.gpus[gpu];
+        let live = host.live(gpu);
+        let size = |live: &Live| at.shares[live.type_at].framebuffer;
+        if let Some(table) = &at.board.nvidia {
+            assert!(
+                live.iter().map(size).sum::<u32>() <= table.framebuffer * 1024,
+                "{board}: framebuffer"
+            );
+        }
+        if at.mode == Mode::Mixed {
+            let mut taken = Vec::new();
+            for device in &live {
+                let (id, slots) = (device.assigned.placement.unwrap(), at.places[device.type_at].slots);
+                assert!(fits(id, slots, &taken), "{board}: {id} lies on another");
+                taken.push((id, slots));
+            }
+        } else if let Some(first) = live
+            .first()
+            .filter(|_| at.mode == Mode::Equal && at.board.nvidia.is_some())
+        {
+            assert!(
+                live.iter().all(|other| size(other) == size(first)),
+                "{board}: two sizes"
+            );
+            assert!(
+                live.len() <= at.shares[first.type_at].max as usize,
+                "{board}: more than max"
+            );
+        }
+        for parent in at.parents.iter().filter(|_| at.board.sriov.is_some()) {
+            assert!(host.on_parent(*parent).count() <= 1, "{board}: two on a VF");
+        }
+    }
+}

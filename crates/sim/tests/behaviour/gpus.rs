@@ -154,6 +154,27 @@ fn a_k2_board_is_two_gpus() {
 }
 
 #[test]
+fn a_k1_board_is_four_gpus() {
+    let host = host(&["k1", "k2"]);
+    let gpus = names(&host.path("sys/class/mdev_bus"));
+    assert_eq!(gpus.len(), 4 + 2);
+    for gpu in gpus.iter().filter(|gpu| gpu.starts_with("0000:2")) {
+        assert_eq!(
+            read(&host.path(&format!("sys/bus/pci/devices/{gpu}/device"))).unwrap(),
+            "0x0ff2\n"
+        );
+        let free = |id| host.available(gpu, id);
+        assert_eq!((free("nvidia-9100"), free("nvidia-9140")), (8, 4), "{gpu}");
+    }
+    for n in 1..=8 {
+        host.create("0000:24:00.0", "nvidia-9100", &uuid(n)).unwrap();
+    }
+    assert_eq!(host.create("0000:24:00.0", "nvidia-9100", &uuid(9)), Err(Errno::EIO));
+    assert_eq!(host.available("0000:24:00.0", "nvidia-9140"), 0);
+    assert_eq!(host.available("0000:25:00.0", "nvidia-9140"), 4);
+}
+
+#[test]
 fn many_gpus_of_several_boards_share_no_address() {
     let host = host(&["v100dx:20", "k2:3", "v100dx:5"]);
     assert_eq!(names(&host.path("sys/class/mdev_bus")).len(), 20 + 6 + 5);
