@@ -4,8 +4,8 @@
 
 use crate::Outcome;
 use crate::journal::Log;
-use mdevkit_core::{Code, Domain, Uuid, wants};
-use mdevkit_host::{Config, Host, HostError, Limits, ReconcileOptions, Removal, Root, STATE_DIR, Start};
+use mdevkit_core::{Code, Domain, Uuid};
+use mdevkit_host::{Config, Host, HostError, LastDecision, Limits, ReconcileOptions, Removal, Root, STATE_DIR, Start};
 use std::ffi::OsStr;
 use std::io::Read;
 
@@ -37,24 +37,27 @@ pub(crate) fn prepare(host: &Host, log: &Log, name: &str, stdin: impl Read) -> O
 }
 
 fn acquire(host: &Host, config: &Config, name: &str, domain: &Domain) -> Result<(), Outcome> {
-    let wanted = wants(domain, config.policy).map_err(|error| Outcome::failed(error.code(), &error.to_string()))?;
-    for warning in &wanted.warnings {
-        log::warn!("{warning}");
-    }
     let Some(uuid) = domain.uuid else {
         return Err(Outcome::failed(
             Code::Xml,
             "the domain has no <uuid>; libvirt always gives one",
         ));
     };
-    let start = Start {
-        domain: uuid,
-        name: name.to_owned(),
-        daemon: mdevkit_host::daemon(),
-    };
-    match host.acquire(&start, &wanted.wants, &config.limits) {
-        Ok(acquired) => {
-            for device in acquired {
+    let decided = host.wants(domain, config).and_then(|wanted| {
+        for warning in &wanted.warnings {
+            log::warn!("{warning}");
+        }
+        let start = Start {
+            domain: uuid,
+            name: name.to_owned(),
+            daemon: mdevkit_host::daemon(),
+        };
+        let acquired = host.acquire(&start, &wanted.wants, config)?;
+        Ok((wanted.wants, acquired))
+    });
+    match decided {
+        Ok((wants, acquired)) => {
+            for device in &acquired {
                 log::info!(
                     "ready: {} ({}) on {}, {:?}",
                     device.uuid,
@@ -63,15 +66,23 @@ fn acquire(host: &Host, config: &Config, name: &str, domain: &Domain) -> Result<
                     device.how
                 );
             }
+            host.keep(&LastDecision::placed(uuid, name, &wants, &acquired));
             Ok(())
         }
         Err(error) => {
-            if let HostError::Refused(refusal) = &error {
-                for reason in &refusal.reasons {
-                    log::info!("{}: {reason}", refusal.spec);
-                }
+            let refusal = match &error {
+                HostError::Refused(refusal) => Some(&**refusal),
+                _ => None,
+            };
+            for (refusal, reason) in refusal
+                .into_iter()
+                .flat_map(|all| all.reasons.iter().map(move |one| (all, one)))
+            {
+                log::info!("{}: {reason}", refusal.what);
             }
-            Err(Outcome::failed(error.code(), &error.to_string()))
+            let (code, headline) = (error.code(), error.to_string());
+            host.keep(&LastDecision::refused(uuid, name, code, &headline, refusal));
+            Err(Outcome::failed(code, &headline))
         }
     }
 }

@@ -1,17 +1,16 @@
 //! A start: every wanted device is there and ready, or none that was not there before.
 //!
-//! Invariants: the domain's lock is held for all of it, one parent's lock from the last look at its room until
+//! Invariants: the domain's lock is held for all of it, one GPU's lock from the last look at its room until
 //! `create` returned; what a failed start made it removes again, and nothing else.
 
 use crate::clock::{self, Backoff};
-use crate::look::{self, Decision};
+use crate::look::{self, Decision, Eyes};
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
-use crate::{Deadline, Host, HostError, InUse, Limits, process};
+use crate::{Config, Deadline, Host, HostError, Limits, process};
 use mdevkit_core::ledger::{Actor, Daemon, Event, Framework, Owner, Record, State};
-use mdevkit_core::{Encounter, Existing, Inventory, Known, Need, ParentName, Placement, TypeId, Uuid, Want, encounter};
-use mdevkit_sysfs::in_use;
-use mdevkit_sysfs::mdev::{Bus, CreateError, Readiness};
+use mdevkit_core::{Because, Inventory, PASSTHROUGH, ParentName, PgpuName, Placement, TypeId, Uuid, Want, What};
+use mdevkit_sysfs::mdev::{CreateError, Readiness};
 use std::time::{Duration, Instant};
 
 /// For whom devices are acquired.
@@ -30,12 +29,16 @@ pub struct Start {
 pub struct Acquired {
     /// The device.
     pub uuid: Uuid,
-    /// Where it is.
+    /// The physical GPU that it is on.
+    pub pgpu: PgpuName,
+    /// The parent that made it: the GPU itself, or one of its VFs.
     pub parent: ParentName,
     /// What it is.
     pub type_id: TypeId,
     /// How the domain came to it.
     pub how: How,
+    /// Why it is there; none when it was there before.
+    pub because: Option<Because>,
 }
 
 /// How a domain came to a device.
@@ -61,8 +64,8 @@ impl Host {
     /// # Errors
     /// When one of them cannot be had. Then none that this call made is left, unless its removal takes longer than
     /// the limit: it is recorded as `releasing`, and reconcile finishes it.
-    pub fn acquire(&self, start: &Start, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
-        acquire(self, &By::Domain(start.clone()), wants, limits)
+    pub fn acquire(&self, start: &Start, wants: &[Want], config: &Config) -> Result<Vec<Acquired>, HostError> {
+        acquire(self, &By::Domain(start.clone()), wants, config)
     }
 }
 
@@ -74,11 +77,17 @@ pub(crate) enum By {
     Person,
 }
 
-pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
+pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], config: &Config) -> Result<Vec<Acquired>, HostError> {
+    let limits = &config.limits;
     let run = Deadline::after(limits.run);
     let uid = nix::unistd::geteuid();
     if host.root.is_system() && !uid.is_root() {
         return Err(HostError::NotRoot { uid: uid.as_raw() });
+    }
+    // A PCI device is bound when the XML is written: at a start its hostdev is there or it never will be.
+    let whole = |want: &&Want| matches!(&want.what, What::Type(spec) if spec.as_str() == PASSTHROUGH);
+    if let Some(want) = wants.iter().find(whole) {
+        return Err(HostError::Passthrough { slot: want.slot });
     }
     let state = host.state();
     let lock = match by {
@@ -87,9 +96,10 @@ pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> 
     };
     let acquire = Acquire {
         host,
-        bus: host.bus(),
+        eyes: host.eyes(),
         state: &state,
         by,
+        config,
         limits,
         run,
     };
@@ -117,13 +127,14 @@ pub(crate) fn acquire(host: &Host, by: &By, wants: &[Want], limits: &Limits) -> 
 }
 
 /// One start in progress.
-struct Acquire<'a> {
-    host: &'a Host,
-    bus: Bus<'a>,
-    state: &'a StateDir<'a>,
+pub(crate) struct Acquire<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) eyes: Eyes<'a>,
+    pub(crate) state: &'a StateDir<'a>,
     by: &'a By,
-    limits: &'a Limits,
-    run: Deadline,
+    config: &'a Config,
+    pub(crate) limits: &'a Limits,
+    pub(crate) run: Deadline,
 }
 
 impl Acquire<'_> {
@@ -140,19 +151,24 @@ impl Acquire<'_> {
                 }
             }
         }
-        let mut inventory = self.host.inventory();
+        if missing.is_empty() {
+            return Ok(acquired);
+        }
+        let mut inventory = self.host.inventory(self.config)?;
         // All of them are planned before the first is made, so that a refusal costs nothing.
         while let Some((want, _)) = missing.split_first() {
             self.in_time()?;
             let placement = self.place(&missing, &mut inventory)?;
             made.push(want.uuid);
             self.finish(want, &placement)?;
-            inventory.forget_room(&placement.parent);
+            inventory.forget_room(&placement.pgpu);
             acquired.push(Acquired {
                 uuid: want.uuid,
+                pgpu: placement.pgpu,
                 parent: placement.parent,
                 type_id: placement.type_id,
                 how: How::Created,
+                because: Some(placement.because),
             });
             missing.remove(0);
         }
@@ -160,164 +176,42 @@ impl Acquire<'_> {
         Ok(acquired)
     }
 
-    /// What the device of a want is now: ready already, or (`None`) to be created.
-    fn meet(&self, start: &Start, want: &Want) -> Result<Option<Acquired>, HostError> {
-        let began = Instant::now();
-        let deadline = self.run.sooner(self.limits.ready);
-        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
-        loop {
-            let found = self.existing(want)?;
-            let exists = found.is_some();
-            let ledger = self.state.ledger(self.lock_deadline())?;
-            let record = ledger.record(want.uuid);
-            let releasing = record.is_some_and(|record| record.state == State::Releasing);
-            let acquired = |found: Existing, how| match found.type_id {
-                Some(type_id) => Some(Acquired {
-                    uuid: want.uuid,
-                    parent: found.parent,
-                    type_id,
-                    how,
-                }),
-                None => None,
-            };
-            match encounter(want, start.domain, found.as_ref(), record) {
-                Encounter::Create => return Ok(None),
-                Encounter::Owned { by } => return Err(HostError::Owned { uuid: want.uuid, by }),
-                Encounter::ForeignType { found } => {
-                    return Err(HostError::ForeignType {
-                        uuid: want.uuid,
-                        found,
-                        spec: want.spec.clone(),
-                    });
-                }
-                Encounter::Adopt => {
-                    self.idle(want.uuid)?;
-                    // The start that made it may not have come to the parameters, or had others.
-                    if let Some(params) = &want.params {
-                        self.bus.write_params(want.uuid, params)?;
-                    }
-                    self.ready(want.uuid)?;
-                    self.state.change(self.lock_deadline(), |ledger| {
-                        let (domain, daemon) = (start.domain, start.daemon);
-                        Ok(ledger.apply(
-                            want.uuid,
-                            Event::Adopt {
-                                domain,
-                                daemon,
-                                since: clock::now(),
-                            },
-                        )?)
-                    })?;
-                    return Ok(found.and_then(|found| acquired(found, How::Adopted)));
-                }
-                Encounter::UseForeign => {
-                    self.idle(want.uuid)?;
-                    self.ready(want.uuid)?;
-                    return Ok(found.and_then(|found| acquired(found, How::Foreign)));
-                }
-                Encounter::Replace => {
-                    log::info!(
-                        "device {} is of another type than is wanted now; it is made anew",
-                        want.uuid
-                    );
-                    self.remove(want.uuid)?;
-                }
-                // A removal was cut off after its write: the device is gone, and only the record is left.
-                Encounter::Wait if !exists => {
-                    removal::forget(&self.bus, self.state, want.uuid, self.lock_deadline())?;
-                }
-                // An earlier removal was not finished. Under the domain's lock nobody else goes on with it.
-                Encounter::Wait if releasing => match self.remove(want.uuid)? {
-                    Removal::Removed | Removal::AlreadyGone => {}
-                    Removal::Pending { why } if deadline.is_over() => {
-                        let waited_ms = began.elapsed().as_millis();
-                        return Err(HostError::Unfinished {
-                            uuid: want.uuid,
-                            waited_ms,
-                            why,
-                        });
-                    }
-                    Removal::Pending { .. } => {
-                        backoff.sleep(deadline);
-                    }
-                },
-                // Somebody is making or removing it just now.
-                _ => {
-                    if !backoff.sleep(deadline) {
-                        let waited_ms = began.elapsed().as_millis();
-                        return Err(HostError::Unsettled {
-                            uuid: want.uuid,
-                            waited_ms,
-                        });
-                    }
-                }
-            }
-        }
-    }
-
-    fn existing(&self, want: &Want) -> Result<Option<Existing>, HostError> {
-        let Some(device) = self.bus.device(want.uuid)? else {
-            return Ok(None);
-        };
-        let by_id = device
-            .type_id
-            .as_ref()
-            .is_some_and(|id| id.as_str() == want.spec.as_str());
-        let type_name = match &device.type_id {
-            Some(id) if !by_id => self.bus.type_name(&device.parent, id)?,
-            _ => None,
-        };
-        Ok(Some(Existing {
-            parent: device.parent,
-            type_id: device.type_id,
-            type_name,
-        }))
-    }
-
-    /// Refuses a device that somebody is seen to hold. None seen proves nothing, and libvirt looks for itself.
-    fn idle(&self, uuid: Uuid) -> Result<(), HostError> {
-        match in_use::look(self.host.root(), uuid) {
-            InUse::Yes { by } => Err(HostError::InUse { uuid, by }),
-            InUse::No | InUse::Unknown => Ok(()),
-        }
-    }
-
     /// Creates the first of the wants: the plan's choice, or the next one while others win the races.
     fn place(&self, wants: &[Want], inventory: &mut Inventory) -> Result<Placement, HostError> {
         let mut stuck = None;
         for _ in 0..TRIES {
             self.in_time()?;
-            let choice = match first(look::decide(&self.bus, wants, inventory)?) {
-                Ok(choice) => choice,
-                // That a lock was not to be had says more than what is left without its parent.
+            let gpu = match first(look::decide(&self.eyes, wants, inventory)?) {
+                Ok(choice) => choice.pgpu,
+                // That a lock was not to be had says more than what is left without its GPU.
                 Err(error) => return Err(stuck.unwrap_or(error)),
             };
             // Half of it, so that a GPU that is stuck leaves time for another one.
-            let lock = self
-                .state
-                .parent_lock(&choice.parent, self.run.sooner(self.limits.lock / 2));
-            let _lock = match lock {
+            let _lock = match self.state.gpu_lock(&gpu, self.run.sooner(self.limits.lock / 2)) {
                 Ok(lock) => lock,
                 Err(error @ HostError::Lock { .. }) => {
                     log::warn!("{error}; trying the next");
-                    refused(inventory, &choice, error.to_string());
+                    inventory.pgpu_mut(&gpu).busy = Some(error.to_string());
                     stuck = Some(error);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            if self.bus.device(choice.uuid)?.is_some() {
+            // What all of its parents have room for may have changed while the lock was waited for.
+            inventory.forget_room(&gpu);
+            let choice = match first(look::decide(&self.eyes, wants, inventory)?) {
+                Ok(choice) => choice,
+                Err(error) => return Err(stuck.unwrap_or(error)),
+            };
+            if choice.pgpu != gpu {
+                continue;
+            }
+            if self.eyes.bus.device(choice.uuid)?.is_some() {
                 // Somebody made it since we looked: it must not get a record that says it is ours.
                 return Err(HostError::Exists { uuid: choice.uuid });
             }
-            let need = Need::Available(choice.parent.clone(), choice.type_id.clone());
-            look::read(&self.bus, &need, inventory)?;
-            if first(look::decide(&self.bus, wants, inventory)?)?.parent != choice.parent {
-                // Its room changed while the lock was waited for.
-                continue;
-            }
             self.intend(&choice)?;
-            match self.bus.create(&choice.parent, &choice.type_id, choice.uuid) {
+            match self.eyes.bus.create(&choice.parent, &choice.type_id, choice.uuid) {
                 Ok(()) => return Ok(choice),
                 Err(error) => {
                     self.state.change(self.lock_deadline(), |ledger| {
@@ -367,7 +261,7 @@ impl Acquire<'_> {
     /// From created to usable.
     fn finish(&self, want: &Want, placement: &Placement) -> Result<(), HostError> {
         if let Some(params) = &want.params {
-            self.bus.write_params(want.uuid, params)?;
+            self.eyes.bus.write_params(want.uuid, params)?;
         }
         self.ready(want.uuid)?;
         self.state.change(self.lock_deadline(), |ledger| {
@@ -378,12 +272,12 @@ impl Acquire<'_> {
     }
 
     /// Waits until QEMU could take the device.
-    fn ready(&self, uuid: Uuid) -> Result<(), HostError> {
+    pub(crate) fn ready(&self, uuid: Uuid) -> Result<(), HostError> {
         let began = Instant::now();
         let deadline = self.run.sooner(self.limits.ready);
         let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(20));
         loop {
-            let missing = match self.bus.readiness(uuid)? {
+            let missing = match self.eyes.bus.readiness(uuid)? {
                 Readiness::Ready { .. } => return Ok(()),
                 Readiness::NoDevice => "the device".to_owned(),
                 Readiness::NoType => "its mdev_type link".to_owned(),
@@ -400,22 +294,6 @@ impl Acquire<'_> {
         }
     }
 
-    /// Devices that an earlier start of this domain left behind, and that nothing wants now.
-    fn drop_leftovers(&self, start: &Start, wants: &[Want]) -> Result<(), HostError> {
-        let ledger = self.state.ledger(self.lock_deadline())?;
-        // Once for all of them: what is held stays for reconcile.
-        let deadline = self.run.sooner(self.limits.removal);
-        for record in ledger.of_domain(start.domain) {
-            if !wants.iter().any(|want| want.uuid == record.uuid) {
-                log::info!("device {} was left by an earlier start", record.uuid);
-                if let Err(error) = self.remove_by(record.uuid, deadline) {
-                    log::warn!("device {} stays for now: {error}", record.uuid);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn undo(&self, made: &[Uuid]) {
         // Time of its own, so that a run that is out of time still cleans up; once for all of them.
         let deadline = Deadline::after(self.limits.removal);
@@ -428,11 +306,11 @@ impl Acquire<'_> {
         }
     }
 
-    fn remove(&self, uuid: Uuid) -> Result<Removal, HostError> {
+    pub(crate) fn remove(&self, uuid: Uuid) -> Result<Removal, HostError> {
         self.remove_by(uuid, self.run.sooner(self.limits.removal))
     }
 
-    fn remove_by(&self, uuid: Uuid, deadline: Deadline) -> Result<Removal, HostError> {
+    pub(crate) fn remove_by(&self, uuid: Uuid, deadline: Deadline) -> Result<Removal, HostError> {
         let actor = match self.by {
             By::Domain(start) => Actor::Domain(start.domain),
             By::Person => Actor::Person,
@@ -464,7 +342,7 @@ impl Acquire<'_> {
         }
     }
 
-    fn lock_deadline(&self) -> Deadline {
+    pub(crate) fn lock_deadline(&self) -> Deadline {
         self.run.sooner(self.limits.lock)
     }
 }
@@ -481,9 +359,9 @@ fn first(decision: Decision) -> Result<Placement, HostError> {
     }
 }
 
-/// Remembers that a parent would not, so that the next plan leaves it out.
+/// Remembers that a parent would not, so that the next plan leaves it out, and that its GPU has other room than it said.
 fn refused(inventory: &mut Inventory, choice: &Placement, why: String) {
-    inventory.residents = Known::NotYet;
+    inventory.forget_room(&choice.pgpu);
     if let Some(offer) = inventory
         .parent_mut(&choice.parent)
         .and_then(|parent| parent.get_mut(&choice.type_id))

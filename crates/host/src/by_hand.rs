@@ -6,21 +6,46 @@ use crate::acquire::{self, By};
 use crate::removal::{self, Removal};
 use crate::{Deadline, Host, HostError};
 use mdevkit_core::ledger::{Actor, Owner};
-use mdevkit_core::{Params, ParentName, Policy, Slot, TypeId, TypeSpec, Uuid, Want};
+use mdevkit_core::{GroupName, Params, ParentName, Policy, Slot, TypeId, Uuid, Want, What};
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManualAsk {
-    /// The type.
-    pub spec: TypeSpec,
-    /// The one parent to use.
+    /// A type, or the least that is needed.
+    pub what: What,
+    /// The group to take it from.
+    pub group: Option<GroupName>,
+    /// The one parent, or the one physical GPU, to use.
     pub parent: Option<ParentName>,
-    /// How to choose among parents.
-    pub policy: Policy,
+    /// How to choose among physical GPUs; the group's or the host's own otherwise.
+    pub policy: Option<Policy>,
     /// The device's identity.
     pub uuid: Uuid,
     /// The vGPU's parameters.
     pub params: Option<Params>,
+}
+
+impl ManualAsk {
+    /// A device anywhere, and no more.
+    ///
+    /// ```
+    /// use mdevkit_core::TypeSpec;
+    /// use mdevkit_host::ManualAsk;
+    /// let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse()?;
+    /// let ask = ManualAsk::new("mtty-2".parse::<TypeSpec>()?, uuid);
+    /// assert!(ask.policy.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(what: impl Into<What>, uuid: Uuid) -> Self {
+        Self {
+            what: what.into(),
+            group: None,
+            parent: None,
+            policy: None,
+            uuid,
+            params: None,
+        }
+    }
 }
 
 /// What was made.
@@ -40,16 +65,15 @@ impl Host {
     /// # Errors
     /// It exists, there is no place for it, or the kernel refused; nothing is left then.
     pub fn create(&self, ask: &ManualAsk) -> Result<Made, HostError> {
+        let slot = Slot::lowest_unused(&[]).ok_or(HostError::NoDevice { uuid: ask.uuid })?;
         let want = Want {
-            slot: Slot::lowest_unused(&[]).ok_or(HostError::NoDevice { uuid: ask.uuid })?,
-            uuid: ask.uuid,
-            spec: ask.spec.clone(),
+            group: ask.group.clone(),
             policy: ask.policy,
             parent: ask.parent.clone(),
-            device_api: None,
             params: ask.params.clone(),
+            ..Want::new(slot, ask.uuid, ask.what.clone())
         };
-        let acquired = acquire::acquire(self, &By::Person, std::slice::from_ref(&want), &self.config()?.limits)?;
+        let acquired = acquire::acquire(self, &By::Person, std::slice::from_ref(&want), &self.config()?)?;
         let device = acquired
             .into_iter()
             .next()

@@ -3,7 +3,7 @@
 //! Invariant: every error has a stable [`Code`], and is one line that names the file or the device and the way out.
 
 use mdevkit_core::ledger::{FormatError, StepError};
-use mdevkit_core::{Code, Refusal, TypeId, TypeSpec, Uuid};
+use mdevkit_core::{Code, PgpuName, Refusal, Slot, TypeId, Uuid, WantsError, What};
 use mdevkit_sysfs::SysfsError;
 use mdevkit_sysfs::mdev::{CreateError, ParamsError, RemoveError};
 use std::io;
@@ -16,6 +16,44 @@ pub enum HostError {
     /// No parent is the place for a device.
     #[error("{0}")]
     Refused(Box<Refusal>),
+    /// The domain cannot be started as it is written.
+    #[error(transparent)]
+    Wants(#[from] WantsError),
+    /// A whole card is wanted at a start.
+    #[error(
+        "slot {slot} asks for a whole card (type passthrough), which cannot be made at a start: a PCI device is chosen \
+         when the domain's XML is written, and this version does not do that; eject the request and add the card as a \
+         <hostdev type='pci'>"
+    )]
+    Passthrough {
+        /// The request's slot.
+        slot: Slot,
+    },
+    /// There is no such GPU.
+    #[error("there is no GPU {gpu} (see: mdevkit gpus)")]
+    NoGpu {
+        /// What was named.
+        gpu: PgpuName,
+    },
+    /// A GPU does not offer a type.
+    #[error("{gpu} does not offer type {type_id} (see: mdevkit types)")]
+    NoTypeThere {
+        /// The GPU.
+        gpu: PgpuName,
+        /// The type.
+        type_id: TypeId,
+    },
+    /// The run-time settings of the GPUs cannot be believed.
+    #[error(
+        "{path} cannot be trusted: {why}; it may hold a cordon, so nothing is created: repair it, or remove it and \
+         cordon again", path = path.display()
+    )]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The device belongs to somebody else.
     #[error("device {uuid} belongs to {by}")]
     Owned {
@@ -26,7 +64,7 @@ pub enum HostError {
     },
     /// The device was made by somebody else, and is of another type.
     #[error(
-        "device {uuid} exists as {found} and was not made by mdevkit: {spec} is wanted; \
+        "device {uuid} exists as {found} and was not made by mdevkit: {what} is wanted; \
          remove it by hand or give the hostdev another uuid"
     )]
     ForeignType {
@@ -35,7 +73,7 @@ pub enum HostError {
         /// What it is.
         found: TypeId,
         /// What is wanted.
-        spec: TypeSpec,
+        what: What,
     },
     /// The device was made by somebody else, and only they may remove it.
     #[error("device {uuid} was not made by mdevkit; who made it removes it")]
@@ -133,6 +171,14 @@ pub enum HostError {
         /// What is wrong.
         why: String,
     },
+    /// A file of ours is not what we wrote.
+    #[error("{path} cannot be used: {why}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The ledger cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Ledger {
@@ -188,12 +234,15 @@ impl HostError {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(refusal) => refusal.code,
+            Self::Wants(error) => error.code(),
+            Self::Passthrough { .. } => Code::Blocked,
+            Self::NoGpu { .. } | Self::NoTypeThere { .. } => Code::Type,
             Self::Owned { .. } | Self::Step(_) => Code::Owned,
             Self::ForeignType { .. } | Self::Foreign { .. } | Self::Exists { .. } => Code::Foreign,
             Self::InUse { .. } | Self::Unsettled { .. } | Self::Unfinished { .. } => Code::Busy,
             Self::Lock { .. } => Code::Lock,
-            Self::State { .. } | Self::Untrusted { .. } | Self::Ledger { .. } => Code::Ledger,
-            Self::Config { .. } => Code::Config,
+            Self::State { .. } | Self::Untrusted { .. } | Self::Damaged { .. } | Self::Ledger { .. } => Code::Ledger,
+            Self::Config { .. } | Self::Settings { .. } => Code::Config,
             Self::NoDevice { .. }
             | Self::NotReady { .. }
             | Self::Create(_)
@@ -212,7 +261,11 @@ impl HostError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.code != Code::Host,
-            Self::Owned { .. }
+            Self::Wants(error) => error.code().exit_status() == 1,
+            Self::Passthrough { .. }
+            | Self::NoGpu { .. }
+            | Self::NoTypeThere { .. }
+            | Self::Owned { .. }
             | Self::Step(_)
             | Self::ForeignType { .. }
             | Self::Foreign { .. }

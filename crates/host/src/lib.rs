@@ -1,17 +1,17 @@
 //! This machine: who has which mediated device, and how one comes and goes.
 //!
 //! ```text
-//!   acquire:  flock(domain) ─► look ─► core::plan ─► flock(parent) ─► look again ─► ledger: intent ─► create
-//!                                        ▲                │ changed                        │ lost race
-//!                                        └────────────────┴────────────────────────────────┘
-//!             ─► params ─► ready ─► ledger: created ─► unlock(parent) ─► the next device
+//!   acquire:  flock(domain) ─► look ─► core::plan ─► flock(pGPU) ─► look again ─► ledger: intent ─► create
+//!                                        ▲                │ changed                      │ lost race
+//!                                        └────────────────┴──────────────────────────────┘
+//!             ─► unlock(pGPU) ─► params ─► ready ─► ledger: created ─► the next device
 //!
 //!   release:  flock(domain) ─► ledger: releasing ─► held open? ─► remove, in a child ─► ledger: gone
 //! ```
 //!
 //! Invariants:
 //! * A device is created only after its record says `intent`, and removed only after its record says `releasing`.
-//! * One lock per parent is held from the last look at its room until `create` returned, and never two of them.
+//! * One lock per physical GPU is held from the last look at its room until `create` returned, and never two of them.
 //! * What another tool or a person created is never removed, in any code path, the undo included.
 //! * Nothing waits without a bound ([`Limits`]).
 //!
@@ -28,25 +28,37 @@
 
 mod acquire;
 mod by_hand;
+mod cards;
+mod check;
 mod clock;
 mod config;
+mod decisions;
+mod durable;
 mod error;
+mod facts;
 mod ledger_file;
 mod libvirt;
 mod lock;
 mod look;
+mod meet;
 mod process;
 mod rebuild;
 mod reconcile;
 mod release;
 mod removal;
+mod settings;
 mod state;
+mod survey;
 mod tables;
+mod wants;
 
 pub use acquire::{Acquired, How, Start};
 pub use by_hand::{Made, ManualAsk};
+pub use check::Finding;
 pub use clock::Deadline;
 pub use config::{CONFIG, Config, Limits, LogConfig};
+pub use decisions::{DecisionOutcome, GpuReason, LastDecision, PlacedDevice, RefusedStart};
+pub use durable::DURABLE_DIR;
 pub use error::HostError;
 pub use look::Decision;
 pub use mdevkit_sysfs::Root;
@@ -55,7 +67,9 @@ pub use process::{boot_id, daemon, identity};
 pub use reconcile::{Outcome, ReconcileOptions};
 pub use release::Released;
 pub use removal::{Reaper, Removal, reap};
+pub use settings::{Settings, Switches};
 pub use state::STATE_DIR;
+pub use survey::{GroupRow, PgpuRow, PgpuType, ResidentRow, RuleRow, Survey};
 pub use tables::{DeviceRow, TypeRow};
 
 use mdevkit_sysfs::mdev::Bus;

@@ -7,7 +7,7 @@ use crate::removal::{self, Removal};
 use crate::state::StateDir;
 use crate::{Config, Deadline, Host, HostError, Limits, clock, libvirt, process};
 use mdevkit_core::ledger::{Action, Event, Ledger, Owner, Record, Sighting, reconcile};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How to reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ impl Host {
             // Under the lock, so that a damaged ledger is rebuilt and other boots' records are dropped for good.
             false => state.change(deadline, |ledger| Ok(ledger.clone()))?,
         };
+        if !options.dry_run {
+            self.tidy();
+        }
         if ledger.records().next().is_none() {
             return Ok(Vec::new());
         }
@@ -71,6 +74,15 @@ impl Host {
             .collect())
     }
 
+    /// Forgets old decisions; a host where that fails is settled all the same.
+    fn tidy(&self) {
+        match self.forget_decisions(SystemTime::now()) {
+            Ok(0) => {}
+            Ok(count) => log::info!("forgot {count} old decisions"),
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+
     /// Carries out one decision under the record's lock.
     fn settle(
         &self,
@@ -80,10 +92,14 @@ impl Host {
         deadline: Deadline,
     ) -> Result<(), String> {
         let text = |error: HostError| error.to_string();
-        // What a person makes has no domain: it is made under its parent's lock.
+        // What a person makes has no domain: it is made under its GPU's lock.
         let lock = match &record.owner {
             Owner::Domain { uuid, .. } => state.domain_lock(*uuid, deadline),
-            _ => state.parent_lock(&record.parent, deadline),
+            _ => {
+                // A parent that is gone makes nothing, under no lock.
+                let gpu = self.bus().pgpu_of(&record.parent).ok().flatten();
+                state.gpu_lock(&gpu.unwrap_or_else(|| record.parent.clone().into()), deadline)
+            }
         }
         .map_err(text)?;
         let settled = self.settle_locked(state, record, options, deadline);

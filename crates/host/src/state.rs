@@ -8,7 +8,7 @@ use crate::ledger_file::Remembered;
 use crate::lock::Lock;
 use crate::{Deadline, HostError, Root, process};
 use mdevkit_core::ledger::BootId;
-use mdevkit_core::{ParentName, Uuid};
+use mdevkit_core::{PgpuName, Uuid};
 use std::cell::OnceCell;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -56,10 +56,10 @@ impl<'r> StateDir<'r> {
         Lock::take(self.dir.join(format!("domain-{domain}.lock")), deadline)
     }
 
-    /// One parent's lock: from the last look at its room until `create` returned.
-    pub(crate) fn parent_lock(&self, parent: &ParentName, deadline: Deadline) -> Result<Lock, HostError> {
+    /// One physical GPU's lock: from the last look at its room until `create` returned.
+    pub(crate) fn gpu_lock(&self, gpu: &PgpuName, deadline: Deadline) -> Result<Lock, HostError> {
         self.make()?;
-        Lock::take(self.dir.join(format!("parent-{parent}.lock")), deadline)
+        Lock::take(self.dir.join(format!("gpu-{gpu}.lock")), deadline)
     }
 
     /// Makes the directory, or checks the one that is there.
