@@ -109,11 +109,7 @@ fn forbidden(site: &Site<'_>, id: &TypeId, enabled: bool, inventory: &Inventory)
         _ => None,
     };
     if !site.parents.is_empty() && site.parents.iter().all(|parent| unreadable(parent).is_some()) {
-        return site
-            .parents
-            .iter()
-            .find_map(|parent| unreadable(parent))
-            .map(Why::Unreadable);
+        return site.parents.iter().find_map(unreadable).map(Why::Unreadable);
     }
     let card = inventory
         .cards

@@ -59,6 +59,7 @@ pub(super) fn placements_beside(
                 pgpu: site.pgpu.clone(),
                 parent,
                 type_id: of.id.clone(),
+                turn: choice.turn,
                 because: Because {
                     policy: kind.policy,
                     from: kind.from.clone(),

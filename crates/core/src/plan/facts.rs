@@ -38,6 +38,8 @@ pub(crate) struct Kind<'a> {
     pub(crate) from: PolicyFrom,
     /// The types that its name means, when that are several.
     pub(crate) means: Vec<TypeId>,
+    /// Whether there can be one device of it at most: it names a virtual function.
+    pub(crate) single: bool,
     /// For each site: what it may be there, or why it may not.
     pub(crate) verdicts: Vec<Result<Vec<Fit>, Why>>,
 }

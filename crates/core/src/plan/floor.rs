@@ -23,6 +23,8 @@ pub(crate) struct Choice {
     pub(crate) open: Option<bool>,
     /// Whether the policy's own choice was another one.
     pub(crate) rearranged: bool,
+    /// When it is to be made, among the devices of its domain.
+    pub(crate) turn: usize,
 }
 
 /// A kind's order of preference: the lesser is taken.
@@ -46,7 +48,7 @@ enum Rank {
     Depth(bool, u32),
     /// How much is left.
     Breadth(Reverse<u32>),
-    /// What is lost, and how much is left.
+    /// What is lost; the smallest type that has enough; how much is left.
     Keep(Box<Large>, u32),
 }
 
@@ -56,6 +58,8 @@ pub(crate) struct Floor<'f, 'a> {
     pub(crate) rooms: Vec<Room>,
     /// How many devices of the domain that is being placed are on each site, and whether one of them wants to be alone.
     used: Vec<(u16, bool)>,
+    /// The virtual functions that were named are taken, by kind of want.
+    named: BTreeSet<usize>,
     orders: Vec<Option<Order>>,
 }
 
@@ -74,6 +78,7 @@ impl<'f, 'a> Floor<'f, 'a> {
             facts,
             rooms: facts.sites.iter().map(|site| site.start).collect(),
             used: vec![(0, false); facts.sites.len()],
+            named: BTreeSet::new(),
             orders: facts.kinds.iter().map(|_| None).collect(),
         }
     }
@@ -99,30 +104,38 @@ impl<'f, 'a> Floor<'f, 'a> {
                 before.push((choice.site, *room));
             }
             self.take(*want, &choice);
-            choices.push(choice);
+            choices.push(Choice {
+                turn: choices.len(),
+                ..choice
+            });
         }
         Ok(choices)
     }
 
-    /// Keeps what a search found, and tells of it what [`Floor::place`] tells of its own choices.
-    pub(crate) fn adopt(&mut self, domain: &[usize], found: Vec<(usize, Fit)>) -> Vec<Choice> {
+    /// Keeps what a search found, in the order in which it is to be made, and tells of it what [`Floor::place`] tells
+    /// of its own choices.
+    pub(crate) fn adopt(&mut self, domain: &[usize], found: Vec<(usize, usize, Fit)>) -> Vec<Choice> {
         self.leave();
         let mut choices = Vec::with_capacity(domain.len());
-        for (want, (site, fit)) in domain.iter().zip(found) {
+        for (turn, (position, site, fit)) in found.into_iter().enumerate() {
+            let Some(want) = domain.get(position) else { continue };
             let first = self.best(*want).map(|choice| (choice.site, choice.fit));
             let choice = Choice {
+                turn,
                 rearranged: first != Some((site, fit)),
                 ..self.choice(*want, site, fit)
             };
             self.take(*want, &choice);
-            choices.push(choice);
+            choices.push((position, choice));
         }
-        choices
+        choices.sort_by_key(|(position, _)| *position);
+        choices.into_iter().map(|(_, choice)| choice).collect()
     }
 
     /// The next domain begins: nothing of it is anywhere yet.
     fn leave(&mut self) {
         self.used.fill((0, false));
+        self.named.clear();
     }
 
     fn kind(&self, want: usize) -> usize {
@@ -132,6 +145,9 @@ impl<'f, 'a> Floor<'f, 'a> {
     fn best(&mut self, want: usize) -> Option<Choice> {
         let kind = self.kind(want);
         let apart = self.facts.wants.get(want)?.apart;
+        if self.named.contains(&kind) {
+            return None;
+        }
         self.order(kind)?;
         let order = self.orders.get(kind)?.as_ref()?;
         let (key, fit) = order
@@ -166,6 +182,7 @@ impl<'f, 'a> Floor<'f, 'a> {
             had_room,
             open: (had_room > 1).then_some(open),
             rearranged: false,
+            turn: 0,
         }
     }
 
@@ -185,6 +202,10 @@ impl<'f, 'a> Floor<'f, 'a> {
             return;
         };
         let apart = self.facts.wants.get(want).is_some_and(|want| want.apart);
+        let kind = self.kind(want);
+        if self.facts.kinds.get(kind).is_some_and(|kind| kind.single) {
+            self.named.insert(kind);
+        }
         if let Some((count, alone)) = self.used.get_mut(site) {
             *count = count.saturating_add(1);
             *alone |= apart;
@@ -192,7 +213,7 @@ impl<'f, 'a> Floor<'f, 'a> {
         self.set(site, room);
     }
 
-    fn set(&mut self, site: usize, room: Room) {
+    pub(crate) fn set(&mut self, site: usize, room: Room) {
         if let Some(old) = self.rooms.get_mut(site) {
             *old = room;
         }

@@ -59,6 +59,9 @@ pub struct Placement {
     pub parent: ParentName,
     /// The type it will be.
     pub type_id: TypeId,
+    /// When it is to be made, among the devices of its domain: 0 is the first. With mixed sizes it matters, because the
+    /// driver gives each device the first place that is free.
+    pub turn: usize,
     /// Why there.
     pub because: Because,
 }
@@ -231,5 +234,7 @@ fn place(
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,14 @@
 //! a state is how many GPUs of each class there are, a step puts one device on one GPU of a class. A state from which
 //! the rest does not fit is remembered; one in which a kind has less room in all than wants is given up at once.
 //!
+//! Where the driver chooses a device's place in the framebuffer (mixed sizes), it matters which device is made first:
+//! there every order is tried, elsewhere one is enough.
+//!
 //! Invariant: exact within [`STEPS`]; who exceeds them says so.
 
 use super::facts::Fit;
 use super::floor::Floor;
-use crate::rule::Room;
+use crate::rule::{Room, Rule};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How many steps are tried before a search is cut short (count): some 5 ms.
@@ -16,8 +19,8 @@ const STEPS: u32 = 20_000;
 
 /// What a search came to.
 pub(super) enum Found {
-    /// The site and the fit of each want, in the order of the domain's wants.
-    Plan(Vec<(usize, Fit)>),
+    /// The wants in the order in which they are to be made: each one's position in the domain, its site and its fit.
+    Plan(Vec<(usize, usize, Fit)>),
     /// No arrangement fits.
     Nothing,
     /// Nobody knows: it took too many steps.
@@ -27,8 +30,8 @@ pub(super) enum Found {
 /// Searches for any arrangement of a domain's wants on the floor as it is.
 pub(super) fn search(floor: &Floor<'_, '_>, domain: &[usize]) -> Found {
     let mut search = Search::new(floor, domain);
-    let cells = search.cells.clone();
-    match search.from(0, &cells) {
+    let (order, cells) = (search.order.clone(), search.cells.clone());
+    match search.from(&order, &cells) {
         Some(true) => Found::Plan(search.sites()),
         Some(false) => Found::Nothing,
         None => Found::CutShort,
@@ -62,10 +65,13 @@ struct Search<'s, 'f, 'a> {
     /// A site of each origin, and all of them.
     origins: Vec<Vec<usize>>,
     cells: Cells,
-    dead: HashSet<(usize, Cells)>,
+    /// What does not fit: these wants on these cells.
+    dead: HashSet<(Vec<(usize, bool)>, Cells)>,
     steps: u32,
-    /// The steps that led to the state that is looked at: from which class, and as what.
-    path: Vec<(u32, Fit)>,
+    /// The steps that led to the state that is looked at: which want, from which class, and as what.
+    path: Vec<(Item, u32, Fit)>,
+    /// Whether it matters which device is made first.
+    any_order: bool,
     /// How many devices of a kind fit on a site of a class alone.
     room: HashMap<(u32, usize), u32>,
 }
@@ -99,6 +105,7 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             dead: HashSet::new(),
             steps: 0,
             path: Vec::new(),
+            any_order: facts.sites.iter().any(|site| site.gpu.rule() == Rule::MixedSizes),
             room: HashMap::new(),
         };
         search.classify(&order);
@@ -225,48 +232,70 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             .fold(0, u32::saturating_add)
     }
 
-    /// Whether the wants from `depth` on fit; `None`: too many steps.
-    fn from(&mut self, depth: usize, cells: &Cells) -> Option<bool> {
-        let Some(item) = self.order.get(depth).copied() else {
+    /// Whether the rest of the wants fit; `None`: too many steps.
+    fn from(&mut self, rest: &[Item], cells: &Cells) -> Option<bool> {
+        if rest.is_empty() {
             return Some(true);
-        };
-        if self.dead.contains(&(depth, cells.clone())) || !self.could(depth, cells) {
+        }
+        let mut state: Vec<(usize, bool)> = rest.iter().map(|item| (item.kind, item.apart)).collect();
+        state.sort_unstable();
+        let state = (state, cells.clone());
+        if self.dead.contains(&state) || !self.could(rest, cells) {
             return Some(false);
         }
-        for (rank, class) in self.moves(item, cells) {
-            let _ = rank;
-            for fit in self.fits(class, item.kind).to_vec() {
-                self.steps += 1;
-                if self.steps > STEPS {
-                    return None;
+        for (at, item) in self.firsts(rest) {
+            let mut after: Vec<Item> = rest.to_vec();
+            after.remove(at);
+            for class in self.moves(item, cells) {
+                for fit in self.fits(class, item.kind) {
+                    self.steps += 1;
+                    if self.steps > STEPS {
+                        return None;
+                    }
+                    let Some(next) = self.after(class, *fit, item.apart) else {
+                        continue;
+                    };
+                    self.path.push((item, class, *fit));
+                    if self.from(&after, &moved(cells, class, next))? {
+                        return Some(true);
+                    }
+                    self.path.pop();
                 }
-                let Some(next) = self.after(class, fit, item.apart) else {
-                    continue;
-                };
-                self.path.push((class, fit));
-                if self.from(depth + 1, &moved(cells, class, next))? {
-                    return Some(true);
-                }
-                self.path.pop();
             }
         }
-        self.dead.insert((depth, cells.clone()));
+        self.dead.insert(state);
         Some(false)
     }
 
+    /// The wants that could be made next, by position in the rest: the hardest, or one of each kind.
+    fn firsts(&self, rest: &[Item]) -> Vec<(usize, Item)> {
+        let mut firsts: Vec<(usize, Item)> = Vec::new();
+        for (at, item) in rest.iter().enumerate() {
+            if !firsts
+                .iter()
+                .any(|(_, first)| (first.kind, first.apart) == (item.kind, item.apart))
+            {
+                firsts.push((at, *item));
+            }
+        }
+        firsts.truncate(if self.any_order { usize::MAX } else { 1 });
+        firsts
+    }
+
     /// Whether each kind has at least as much room in all as there are wants of it.
-    fn could(&mut self, depth: usize, cells: &Cells) -> bool {
+    fn could(&mut self, rest: &[Item], cells: &Cells) -> bool {
         let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
-        for item in self.order.iter().skip(depth) {
+        for item in rest {
             *counts.entry(item.kind).or_default() += 1;
         }
-        counts
-            .into_iter()
-            .all(|(kind, count)| self.room_in_all(cells, kind) >= count)
+        counts.into_iter().all(|(kind, count)| {
+            let single = self.floor.facts.kinds.get(kind).is_some_and(|kind| kind.single);
+            self.room_in_all(cells, kind) >= count && !(single && count > 1)
+        })
     }
 
     /// The classes where a want could go: where the fewest others of its kind would fit first.
-    fn moves(&mut self, item: Item, cells: &Cells) -> Vec<(u32, u32)> {
+    fn moves(&mut self, item: Item, cells: &Cells) -> Vec<u32> {
         let mut moves: Vec<(u32, u32)> = Vec::new();
         for (class, _) in cells {
             let Some(Class { used, alone, .. }) = self.classes.get(*class as usize) else {
@@ -281,11 +310,11 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             }
         }
         moves.sort_unstable();
-        moves
+        moves.into_iter().map(|(_, class)| class).collect()
     }
 
     /// The path that was found, on real sites: of each class the site with the lowest address.
-    fn sites(&self) -> Vec<(usize, Fit)> {
+    fn sites(&self) -> Vec<(usize, usize, Fit)> {
         let facts = self.floor.facts;
         let mut now: BTreeMap<usize, Class> = BTreeMap::new();
         for (origin, sites) in self.origins.iter().enumerate() {
@@ -303,8 +332,8 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
                 }
             }
         }
-        let mut found: Vec<(usize, (usize, Fit))> = Vec::new();
-        for (item, (class, fit)) in self.order.iter().zip(&self.path) {
+        let mut found = Vec::with_capacity(self.path.len());
+        for (item, class, fit) in &self.path {
             let Some(class) = self.classes.get(*class as usize) else {
                 continue;
             };
@@ -331,10 +360,9 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
                 .and_then(|kind| kind.verdicts.get(site)?.as_ref().ok())
                 .and_then(|fits| fits.iter().find(|of| of.of == fit.of))
                 .map_or(fit.far, |fit| fit.far);
-            found.push((item.position, (site, Fit { far, ..*fit })));
+            found.push((item.position, site, Fit { far, ..*fit }));
         }
-        found.sort_by_key(|(position, _)| *position);
-        found.into_iter().map(|(_, place)| place).collect()
+        found
     }
 }
 

@@ -15,19 +15,24 @@ impl<'a> Gathering<'a> {
     pub(super) fn sites(&self, types: &[Meaning], allowed: &Allowed) -> Result<Vec<Site<'a>>, Stop> {
         let wanted: BTreeSet<&TypeId> = types.iter().flat_map(Meaning::types).collect();
         let keep_large = self.kinds.iter().any(|want| self.policy(want).0 == Policy::KeepLarge);
-        // What one device takes from others of its own type the kernel's number says.
-        let beside = keep_large || wanted.len() > 1;
         let wrong = self.wrong_apis();
         let mut needs = Needs::new();
         let mut candidates = 0_usize;
+        let mut looked: Vec<BTreeSet<&TypeId>> = Vec::with_capacity(self.gpus.len());
         for (index, (name, parents)) in self.gpus.iter().enumerate() {
+            let mixed = self.may_mix(name, parents);
+            // What one device takes from others of its own type the kernel's number says, where sizes do not mix.
+            let beside = keep_large || (self.wants.len() > 1 && (wanted.len() > 1 || mixed));
+            let ids = self.ids(parents, &wanted, keep_large || (beside && mixed));
+            looked.push(ids.clone());
             if !allowed.iter().any(|allowed| matches!(allowed.get(index), Some(Ok(_)))) {
                 continue;
             }
-            let ids = self.ids(parents, &wanted, keep_large);
             candidates += usize::from(!ids.is_empty() || (parents.is_empty() && name.bdf().is_some()));
             for id in ids {
-                needs.extend(unread_room(parents, id));
+                if keep_large || wanted.contains(id) {
+                    needs.extend(unread_room(parents, id));
+                }
                 if self.enabled_if_known(name, id).is_none() || beside {
                     needs.extend(self.told.unread_name(id));
                 }
@@ -41,19 +46,32 @@ impl<'a> Gathering<'a> {
                     needs.extend(parents.map(|parent| Need::DeviceApi(parent.name.clone(), id.clone())));
                 }
             }
+            if beside {
+                needs.extend(self.unread_residents());
+                if mixed {
+                    needs.extend(self.unread_places(name, parents));
+                }
+            }
         }
         let whole = self.wants.iter().any(wants_whole);
-        if candidates > 1 || (candidates > 0 && (beside || whole)) {
+        if candidates > 1 || (candidates > 0 && whole) {
             needs.extend(self.unread_residents());
         }
-        if beside {
-            needs.extend(self.unread_places());
-        }
         ready(needs)?;
-        let site = |(name, parents): &(&'a PgpuName, Vec<&'a Parent>)| {
-            self.site(name, parents, &self.ids(parents, &wanted, keep_large), whole)
-        };
-        Ok(self.gpus.iter().map(site).collect())
+        let sites = self.gpus.iter().zip(&looked);
+        Ok(sites
+            .map(|((name, parents), ids)| self.site(name, parents, ids, whole))
+            .collect())
+    }
+
+    /// Whether a GPU may have devices of several sizes at places in its framebuffer: NVIDIA's with virtual functions,
+    /// and whichever the operator says so of.
+    fn may_mix(&self, name: &PgpuName, parents: &[&Parent]) -> bool {
+        let rule = self.group(name).ok().flatten().and_then(|group| group.rule);
+        match rule {
+            Some(rule) => rule == Rule::MixedSizes,
+            None => parents.len() > 1,
+        }
     }
 
     /// Every GPU with all of its types.
@@ -70,7 +88,9 @@ impl<'a> Gathering<'a> {
             }
         }
         needs.extend(self.unread_residents());
-        needs.extend(self.unread_places());
+        for (name, parents) in self.gpus.iter().filter(|(name, parents)| self.may_mix(name, parents)) {
+            needs.extend(self.unread_places(name, parents));
+        }
         if self.inventory.cards.is_not_yet() {
             needs.insert(Need::Cards);
         }
@@ -94,17 +114,15 @@ impl<'a> Gathering<'a> {
         self.inventory.residents.is_not_yet().then_some(Need::Residents)
     }
 
-    /// What tells where in the framebuffer the devices are that exist: NVIDIA's on virtual functions.
-    fn unread_places(&self) -> Needs {
+    /// What tells where in a GPU's framebuffer its devices are, and where others could be.
+    fn unread_places(&self, name: &PgpuName, parents: &[&Parent]) -> Needs {
         let mut needs = Needs::new();
-        for (name, parents) in self.gpus.iter().filter(|(_, parents)| parents.len() > 1) {
-            let residents = || parents.iter().flat_map(|parent| self.of(parent));
-            if residents().any(|resident| resident.placement.is_not_yet()) {
-                needs.insert(Need::Placements((*name).clone()));
-            }
-            if self.inventory.pgpu(name).ids.is_not_yet() {
-                needs.insert(Need::Ids((*name).clone()));
-            }
+        let mut residents = parents.iter().flat_map(|parent| self.of(parent));
+        if residents.any(|resident| resident.placement.is_not_yet()) {
+            needs.insert(Need::Placements(name.clone()));
+        }
+        if self.inventory.pgpu(name).ids.is_not_yet() {
+            needs.insert(Need::Ids(name.clone()));
         }
         needs
     }
@@ -149,7 +167,9 @@ impl<'a> Gathering<'a> {
         let mut facts = GpuFacts::new(Rule::SameFramebuffer);
         facts.types = ids.iter().map(|id| self.type_facts(id, parents, &residents)).collect();
         if whole && pgpu.bdf().is_some() {
-            facts.types.extend(whole_card());
+            // A card that is split into virtual functions cannot be given away whole.
+            let split = parents.iter().any(|parent| parent.name != *pgpu.as_parent());
+            facts.types.extend(whole_card(!split));
         }
         let listed = facts
             .types
@@ -214,9 +234,9 @@ fn unread_room(parents: &[&Parent], id: &TypeId) -> impl Iterator<Item = Need> {
 }
 
 /// The type that every card has: one, when it is empty.
-fn whole_card() -> Option<TypeFacts> {
+fn whole_card(possible: bool) -> Option<TypeFacts> {
     Some(TypeFacts {
-        available: 1,
+        available: u32::from(possible),
         max: Some(1),
         ..TypeFacts::read(PASSTHROUGH.parse().ok()?, None, None)
     })

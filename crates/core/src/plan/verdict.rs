@@ -26,6 +26,10 @@ impl<'a> Gathering<'a> {
                     Meaning::Types(_) => Vec::new(),
                     Meaning::Several(ids) => ids,
                 },
+                single: want
+                    .parent
+                    .as_ref()
+                    .is_some_and(|pin| self.gpus.iter().all(|(name, _)| name.as_parent() != pin)),
                 verdicts,
             });
         }
