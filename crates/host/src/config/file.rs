@@ -1,4 +1,5 @@
-//! The file as it is written: every value with its place, so that each mistake can be shown where it stands.
+//! The file as it is written: every value with its place, so that each mistake can be shown where it stands. (Lists are
+//! read as texts: the reader of TOML names only the line where a list begins.)
 //!
 //! Invariant: a mistake is one line of text, `line N: ...`, and of several the first one is told.
 
@@ -24,24 +25,24 @@ struct File {
     log: LogConfig,
     limits: Limits,
     group: Named<GroupName, GroupTable>,
-    gpu: Named<Gpu, GpuTable>,
+    gpu: Named<String, GpuTable>,
     profile: Named<ProfileName, ProfileTable>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GroupTable {
-    gpus: Spanned<Vec<Spanned<InGroup>>>,
+    gpus: Spanned<Vec<Spanned<String>>>,
     policy: Option<Policy>,
     rule: Option<Spanned<Rule>>,
-    types: Option<Spanned<Vec<Spanned<TypeSpec>>>>,
+    types: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct GpuTable {
     cordoned: bool,
-    types: Option<Spanned<Vec<Spanned<TypeSpec>>>>,
+    types: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,17 +60,10 @@ struct ProfileTable {
     params: Option<Params>,
 }
 
-/// A GPU's name: an address, or a plain word where it is not PCI.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Gpu(PgpuName);
-
-/// A GPU's name, or all of a model.
-struct InGroup(Member);
-
 /// `WIDTHxHEIGHT`.
 struct Size(Resolution);
 
-/// Other names than addresses have no colon: `06:00.0` and `0000:06:00` are mistyped addresses.
+/// A GPU's name: an address, or a plain word where it is not PCI. These have no colon: `06:00.0` and `0000:06:00` are mistyped addresses.
 fn gpu(text: &str) -> Result<PgpuName, ValueError> {
     let name: PgpuName = text.parse()?;
     if name.bdf().is_none() && text.contains(':') {
@@ -78,24 +72,14 @@ fn gpu(text: &str) -> Result<PgpuName, ValueError> {
     Ok(name)
 }
 
-impl<'de> Deserialize<'de> for Gpu {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        gpu(&text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for InGroup {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let bad = |_| {
-            let way_out = "it is an address like 0000:3b:00.0, or vendor and device like 10de:1db5";
-            serde::de::Error::custom(ValueError::new("gpu", &text, way_out))
-        };
-        match text.parse::<PciIds>() {
-            Ok(model) => Ok(Self(Member::Model(model))),
-            Err(_) => gpu(&text).map(|name| Self(Member::Gpu(name))).map_err(bad),
-        }
+/// A GPU's name, or all of a model.
+fn member(text: &str) -> Result<Member, ValueError> {
+    let way_out = "it is an address like 0000:3b:00.0, or vendor and device like 10de:1db5";
+    match text.parse::<PciIds>() {
+        Ok(model) => Ok(Member::Model(model)),
+        Err(_) => gpu(text)
+            .map(Member::Gpu)
+            .map_err(|_| ValueError::new("gpu", text, way_out)),
     }
 }
 
@@ -161,7 +145,7 @@ fn groups(tables: Named<GroupName, GroupTable>, places: &Places<'_>, lines: &mut
         let mut members = Vec::new();
         for spanned in table.gpus.into_inner() {
             let line = places.line(&spanned.span());
-            let member = spanned.into_inner().0;
+            let member = member(spanned.get_ref()).map_err(|error| places.wrong(&spanned.span(), error))?;
             if let Some((other, first)) = taken.insert(member.clone(), (name.clone(), line)) {
                 let shown = show(&member);
                 return Err(format!(
@@ -189,14 +173,16 @@ fn groups(tables: Named<GroupName, GroupTable>, places: &Places<'_>, lines: &mut
 }
 
 fn gpus(
-    tables: Named<Gpu, GpuTable>,
+    tables: Named<String, GpuTable>,
     places: &Places<'_>,
     lines: &mut Lines,
 ) -> Result<BTreeMap<PgpuName, GpuSettings>, String> {
     let mut gpus = BTreeMap::new();
+    let mut tables: Vec<(Spanned<String>, GpuTable)> = tables.into_iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
     for (name, table) in tables {
         let span = name.span();
-        let name = name.into_inner().0;
+        let name = gpu(name.get_ref()).map_err(|error| places.wrong(&span, error))?;
         lines.gpus.insert(name.clone(), places.line(&span));
         let types = types(table.types, places, |spec, line| {
             lines.gpu_types.insert((name.clone(), spec), line);
@@ -216,15 +202,15 @@ fn gpus(
 
 /// A list of types, each once.
 fn types(
-    list: Option<Spanned<Vec<Spanned<TypeSpec>>>>,
+    list: Option<Vec<Spanned<String>>>,
     places: &Places<'_>,
     mut note: impl FnMut(String, usize),
 ) -> Result<Option<Vec<TypeSpec>>, String> {
     let Some(list) = list else { return Ok(None) };
     let mut types: Vec<TypeSpec> = Vec::new();
-    for spanned in list.into_inner() {
+    for spanned in list {
         let span = spanned.span();
-        let spec = spanned.into_inner();
+        let spec: TypeSpec = spanned.get_ref().parse().map_err(|error| places.wrong(&span, error))?;
         if types.contains(&spec) {
             return Err(places.wrong(&span, format!("type {spec} stands twice in this list")));
         }

@@ -1,17 +1,11 @@
 //! Devices that a person makes and removes, and the tables that a person reads.
 
 use crate::common::{Fixture, device};
-use mdevkit_core::{Code, Policy, Uuid};
+use mdevkit_core::{Code, TypeSpec, Uuid};
 use mdevkit_host::{Config, ManualAsk, Removal};
 
 fn ask(spec: &str, uuid: Uuid) -> ManualAsk {
-    ManualAsk {
-        spec: spec.parse().unwrap(),
-        parent: None,
-        policy: Policy::DepthFirst,
-        uuid,
-        params: None,
-    }
+    ManualAsk::new(spec.parse::<TypeSpec>().unwrap(), uuid)
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A simulated host for each test, and short words for what the tests say.
 
 use mdevkit_core::ledger::Daemon;
-use mdevkit_core::{Policy, Slot, Uuid, Want, device_uuid};
-use mdevkit_host::{Acquired, Host, HostError, Limits, Released, Root, Start};
+use mdevkit_core::{Slot, TypeSpec, Uuid, Want, device_uuid};
+use mdevkit_host::{Acquired, Config, Host, HostError, Limits, Released, Root, Start};
 use mdevkit_sim::{Sim, SimHandle};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,8 +65,19 @@ impl Fixture {
         self.start_with(domain, &wants(domain, specs), &quick())
     }
 
+    /// As the hook does it: with the host's own configuration, but with these limits.
     pub(crate) fn start_with(&self, domain: u32, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
-        self.host.acquire(&start(domain, Some(living_daemon())), wants, limits)
+        self.start_by(&start(domain, Some(living_daemon())), wants, limits)
+    }
+
+    pub(crate) fn start_by(&self, start: &Start, wants: &[Want], limits: &Limits) -> Result<Vec<Acquired>, HostError> {
+        let mut config = self.config();
+        config.limits = *limits;
+        self.host.acquire(start, wants, &config)
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        self.host.config().unwrap()
     }
 
     pub(crate) fn end(&self, domain: u32) -> Vec<Released> {
@@ -112,14 +123,10 @@ pub(crate) fn device(domain: u32, slot: u16) -> Uuid {
 }
 
 pub(crate) fn want(domain: u32, slot: u16, spec: &str) -> Want {
+    let slot_number = Slot::new(slot).unwrap();
     Want {
-        slot: Slot::new(slot).unwrap(),
-        uuid: device(domain, slot),
-        spec: spec.parse().unwrap(),
-        policy: Policy::DepthFirst,
-        parent: None,
         device_api: Some(mdevkit_core::DeviceApi::VfioPci),
-        params: None,
+        ..Want::new(slot_number, device(domain, slot), spec.parse::<TypeSpec>().unwrap())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What crashes leave, and how it is settled.
 
 use crate::common::{Fixture, dead_daemon, device, domain_uuid, living_daemon, quick, start, want, wants};
-use mdevkit_core::Code;
 use mdevkit_core::ledger::Action;
+use mdevkit_core::{Code, TypeSpec};
 use mdevkit_host::{HostError, How, ReconcileOptions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -189,7 +189,7 @@ fn a_hook_at_work_is_left_alone() {
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| {
             let start = start(1, Some(living_daemon()));
-            fixture.host.acquire(&start, &wants(1, &["mtty-1", "mtty-2"]), &quick())
+            fixture.start_by(&start, &wants(1, &["mtty-1", "mtty-2"]), &quick())
         });
         std::thread::sleep(std::time::Duration::from_millis(150));
         let options = ReconcileOptions {
@@ -300,13 +300,8 @@ fn what_mdevctl_made_is_not_proven_to_be_ours() {
 #[test]
 fn a_device_that_somebody_makes_meanwhile_gets_no_record() {
     let fixture = Fixture::new(&["mtty"]);
-    let ask = mdevkit_host::ManualAsk {
-        spec: "mtty-1".parse().unwrap(),
-        parent: None,
-        policy: mdevkit_core::Policy::DepthFirst,
-        uuid: device(5, 0),
-        params: None,
-    };
+    let spec: TypeSpec = "mtty-1".parse().unwrap();
+    let ask = mdevkit_host::ManualAsk::new(spec, device(5, 0));
     fixture.foreign("mtty", "mtty-1", device(5, 0));
     assert_eq!(fixture.host.create(&ask).unwrap_err().code(), Code::Foreign);
     assert!(!fixture.ledger().contains(&device(5, 0).to_string()));
@@ -316,7 +311,7 @@ fn a_device_that_somebody_makes_meanwhile_gets_no_record() {
 fn a_gpu_whose_lock_is_stuck_does_not_hold_up_the_others() {
     let fixture = Fixture::new(&["v100dx:2"]);
     fixture.start(9, &["nvidia-197"]).unwrap();
-    let path = fixture.path("run/mdevkit/parent-0000:06:00.0.lock");
+    let path = fixture.path("run/mdevkit/gpu-0000:06:00.0.lock");
     let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
     file.lock().unwrap();
     assert_eq!(

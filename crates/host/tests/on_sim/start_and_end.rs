@@ -43,7 +43,7 @@ fn policies_choose_by_the_room_that_is_left() {
         let mut chosen = Vec::new();
         for domain in 1..=3 {
             let mut want = want(domain, 0, "V100DX-4Q");
-            want.policy = policy;
+            want.policy = Some(policy);
             chosen.push(
                 fixture
                     .start_with(domain, &[want], &quick())
@@ -71,12 +71,14 @@ fn a_refusal_names_the_type_and_why_and_makes_nothing() {
     fixture.start(1, &["V100DX-32Q"]).unwrap();
     fixture.start(2, &["V100DX-8Q"]).unwrap();
     let before = fixture.devices();
-    let error = fixture.start(3, &["V100DX-8Q", "V100DX-32Q"]).unwrap_err();
+    let error = fixture.start(3, &["V100DX-32Q"]).unwrap_err();
     assert_eq!(error.code(), Code::Full);
     assert_eq!(
         error.to_string(),
-        "no V100DX-32Q left: 1 parent runs other types (nvidia-197), 1 parent is full"
+        "no V100DX-32Q left: 1 GPU runs another size (nvidia-197), 1 GPU is full"
     );
+    let both = fixture.start(3, &["V100DX-8Q", "V100DX-32Q"]).unwrap_err();
+    assert_eq!(both.code(), Code::Full, "{both}");
     assert_eq!(fixture.devices(), before);
     assert!(!fixture.ledger().contains(&domain_uuid(3).to_string()));
 }
@@ -249,10 +251,7 @@ fn leftovers_of_an_earlier_start_are_dropped() {
 fn a_start_whose_daemon_died_is_undone() {
     let fixture = Fixture::new(&["mtty"]);
     let orphan = start(1, Some(dead_daemon()));
-    let error = fixture
-        .host
-        .acquire(&orphan, &wants(1, &["mtty-1"]), &quick())
-        .unwrap_err();
+    let error = fixture.start_by(&orphan, &wants(1, &["mtty-1"]), &quick()).unwrap_err();
     assert!(matches!(error, HostError::DaemonGone), "{error}");
     assert!(fixture.devices().is_empty());
 }
