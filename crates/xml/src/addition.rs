@@ -6,7 +6,7 @@
 use crate::edit::{self, Edited, Identity, Splice, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::{self, Layout, Line};
-use crate::map::{Anchor, Element, Map, Set};
+use crate::map::{Anchor, Element, HostdevAt, Map, Set};
 use crate::notes::{How, Note, Notes, Which};
 use crate::{lexical, text, write};
 use mdevkit_core::{Bdf, DeviceApi, Request, Slot, Uuid};
@@ -42,34 +42,37 @@ pub(crate) enum Want<'r> {
     Written { index: usize },
 }
 
-/// Refuses a UUID that another device of the domain has.
-pub(crate) fn check_uuid(map: &Map<'_>, additions: &[Addition<'_>], uuid: Uuid) -> Result<(), XmlError> {
-    let there = map.hostdevs.iter().any(|hostdev| hostdev.uuid() == Some(uuid));
-    if there
-        || additions
-            .iter()
-            .any(|addition| addition.device.identity() == Identity::Mdev(uuid))
-    {
-        return Err(Kind::UuidTaken {
-            uuid,
-            by: "another hostdev of this domain".to_owned(),
-        }
-        .into());
+/// Refuses a device that another hostdev of the domain has, or one that is to be added before it.
+pub(crate) fn check_device(map: &Map<'_>, additions: &[Addition<'_>], device: New) -> Result<(), XmlError> {
+    let identity = device.identity();
+    let there = map.hostdevs.iter().find(|hostdev| hostdev.identity() == Some(identity));
+    if there.is_none() && !additions.iter().any(|it| it.device.identity() == identity) {
+        return Ok(());
     }
-    Ok(())
+    let kind = match identity {
+        Identity::Mdev(uuid) => Kind::UuidTaken {
+            uuid,
+            by: there.map_or_else(|| "another device of this injection".to_owned(), |it| holder(map, it)),
+        },
+        Identity::Pci(address) => Kind::AddressTaken { address },
+    };
+    Err(map.error(there.map(|hostdev| hostdev.element.span.start), kind))
 }
 
-/// Refuses a function that another device of the domain is.
-pub(crate) fn check_function(map: &Map<'_>, additions: &[Addition<'_>], address: Bdf) -> Result<(), XmlError> {
-    let there = map.hostdevs.iter().any(|hostdev| hostdev.function == Some(address));
-    if there
-        || additions
-            .iter()
-            .any(|addition| addition.device.identity() == Identity::Pci(address))
-    {
-        return Err(Kind::AddressTaken { address }.into());
+/// What a hostdev is, in words.
+fn holder(map: &Map<'_>, hostdev: &HostdevAt<'_>) -> String {
+    let mut requests = map.set.iter().flat_map(|set| &set.requests);
+    let request = requests.find(|at| match at.request.slot {
+        Some(slot) => hostdev.slot == Some(slot),
+        None => at.request.uuid.is_some() && at.request.uuid == hostdev.uuid(),
+    });
+    match request {
+        Some(at) => format!(
+            "this domain's device for {}; replace changes what it asks for",
+            at.request.ask
+        ),
+        None => "a hostdev of this domain that no request asks for".to_owned(),
     }
-    Ok(())
 }
 
 /// libvirt takes one `vfio-ap` device a domain.
@@ -84,16 +87,16 @@ fn check_models(map: &Map<'_>, additions: &[Addition<'_>]) -> Result<(), XmlErro
         )
     };
     let new = additions.iter().filter(is_ap).count();
-    let old = map
-        .hostdevs
-        .iter()
-        .filter(|hostdev| hostdev.model == Some(DeviceApi::VfioAp))
-        .count();
+    let is_old = |hostdev: &&HostdevAt<'_>| hostdev.model == Some(DeviceApi::VfioAp);
+    let old = map.hostdevs.iter().filter(is_old).count();
     if new > 0 && new + old > 1 {
-        return Err(Kind::Libvirt(
-            "only one hostdev of model vfio-ap is supported; one matrix device can hold all the adapters",
-        )
-        .into());
+        let rule = "only one hostdev of model vfio-ap is supported; one matrix device can hold all the adapters";
+        let place = map
+            .hostdevs
+            .iter()
+            .find(is_old)
+            .map(|hostdev| hostdev.element.span.start);
+        return Err(map.error(place, Kind::Libvirt(rule)));
     }
     Ok(())
 }
@@ -102,7 +105,10 @@ fn check_models(map: &Map<'_>, additions: &[Addition<'_>]) -> Result<(), XmlErro
 pub(crate) fn check_set(map: &Map<'_>) -> Result<(), XmlError> {
     let Some(set) = &map.set else { return Ok(()) };
     match (set.injected_for, &set.opened) {
-        (Some(Some(injected_for)), _) if map.uuid != Some(injected_for) => Err(Kind::Clone { injected_for }.into()),
+        (Some(Some(injected_for)), _) if map.uuid != Some(injected_for) => {
+            let place = set.for_attr.as_ref().map(|attr| attr.value.start);
+            Err(map.error(place, Kind::Clone { injected_for }))
+        }
         (None, Some(opened)) if set.notes.has_for() => {
             let message = "opened says that mdevkit added the attribute for, and it is gone; remove opened";
             Err(XmlError::at(map.text, opened.span.start, Kind::Request(message.into())))

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is complete stays as it is, so that a second completion changes nothing.
 
-use crate::addition::{self, Addition, New, Want, check_set, check_uuid, next_slot, used_slots};
+use crate::addition::{self, Addition, New, Want, check_device, check_set, next_slot, used_slots};
 use crate::edit::{self, Edited, Then};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{DeviceApi, Uuid, device_uuid};
@@ -50,10 +50,11 @@ pub fn complete(xml: &[u8], model: DeviceApi, mut fresh: impl FnMut() -> Uuid) -
             .request
             .uuid
             .unwrap_or_else(|| map.uuid.map_or_else(&mut fresh, |domain| device_uuid(domain, slot)));
-        check_uuid(&map, &additions, uuid)?;
+        let device = New::Mdev { uuid, model };
+        check_device(&map, &additions, device)?;
         additions.push(Addition {
             slot,
-            device: New::Mdev { uuid, model },
+            device,
             want: Want::Written { index },
         });
     }

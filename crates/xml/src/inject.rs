@@ -4,7 +4,7 @@
 //! written until every one was ([`crate::addition`] writes). What was injected and is injected again is there already:
 //! it is found again by its words, and nothing changes.
 
-use crate::addition::{self, Addition, New, Want, check_function, check_set, check_uuid, next_slot, used_slots};
+use crate::addition::{self, Addition, New, Want, check_device, check_set, next_slot, used_slots};
 use crate::edit::Edited;
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::map::{HostdevAt, Map, RequestAt};
@@ -268,7 +268,7 @@ fn add_new(xml: &[u8], injection: &Injection, fresh: &mut dyn FnMut() -> Option<
     for (device, found) in injection.requests.iter().zip(&found) {
         if let (Some(slot), None) = (device.request.slot, found) {
             if used.contains(&slot) {
-                return Err(Kind::SlotTaken { slot }.into());
+                return Err(map.error(map.place_of(slot), Kind::SlotTaken { slot }));
             }
             used.push(slot);
         }
@@ -289,47 +289,27 @@ fn add_new(xml: &[u8], injection: &Injection, fresh: &mut dyn FnMut() -> Option<
             },
         };
         let device = match device.function {
-            Some((address, managed)) => {
-                check_function(&map, &additions, address)?;
-                New::Pci { address, managed }
-            }
+            Some((address, managed)) => New::Pci { address, managed },
             None => New::Mdev {
-                uuid: new_uuid(&map, &additions, device, slot, fresh)?,
+                uuid: match (device.uuid, map.uuid) {
+                    (Some(uuid), _) => uuid,
+                    (None, Some(domain)) => device_uuid(domain, slot),
+                    (None, None) => fresh().ok_or(Kind::NoUuid)?,
+                },
                 model: device.model,
             },
         };
+        check_device(&map, &additions, device)?;
         additions.push(Addition { slot, device, want });
     }
     let new = additions.iter().filter(|it| matches!(it.want, Want::New(_))).count();
     let count = map.set.as_ref().map_or(0, |set| set.requests.len()) + new;
     if count > limits.devices {
-        return Err(Kind::TooManyDevices {
-            count,
-            limit: limits.devices,
-        }
-        .into());
+        let place = map.set.as_ref().map(|set| set.element.span.start);
+        let limit = limits.devices;
+        return Err(map.error(place, Kind::TooManyDevices { count, limit }));
     }
     addition::add(&map, limits, &additions)
-}
-
-/// The UUID of a device that is added.
-fn new_uuid(
-    map: &Map<'_>,
-    additions: &[Addition<'_>],
-    device: &NewDevice,
-    slot: Slot,
-    fresh: &mut dyn FnMut() -> Option<Uuid>,
-) -> Result<Uuid, XmlError> {
-    let uuid = match (device.uuid, map.uuid) {
-        (Some(uuid), _) => uuid,
-        (None, Some(domain)) => device_uuid(domain, slot),
-        (None, None) => fresh().ok_or(Kind::NoUuid)?,
-    };
-    if let Some(by) = holder(map, uuid) {
-        return Err(Kind::UuidTaken { uuid, by }.into());
-    }
-    check_uuid(map, additions, uuid)?;
-    Ok(uuid)
 }
 
 /// A program can ask for nothing, or for zero of something, which no request can say.
@@ -416,21 +396,4 @@ fn is_same(device: &NewDevice, at: &RequestAt<'_>, hostdev: Option<&HostdevAt<'_
         None => at.request.slot.is_some(),
     };
     said == wanted && slot == at.request.slot && its_own
-}
-
-/// Who has a UUID already, in words.
-fn holder(map: &Map<'_>, uuid: Uuid) -> Option<String> {
-    let hostdev = map.hostdevs.iter().find(|hostdev| hostdev.uuid() == Some(uuid))?;
-    let mut requests = map.set.iter().flat_map(|set| &set.requests);
-    let request = requests.find(|at| match at.request.slot {
-        Some(slot) => hostdev.slot == Some(slot),
-        None => at.request.uuid == Some(uuid),
-    });
-    Some(match request {
-        Some(at) => format!(
-            "this domain's device for {}; replace changes what it asks for",
-            at.request.ask
-        ),
-        None => "a hostdev of this domain that no request asks for".to_owned(),
-    })
 }

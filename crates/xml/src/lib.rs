@@ -66,6 +66,7 @@ mod scan;
 mod screen;
 mod text;
 mod uuid;
+mod view;
 mod whose;
 mod write;
 
@@ -80,10 +81,11 @@ pub use place::Report;
 pub use refresh::refresh;
 pub use replace::Replacement;
 pub use screen::{Screen, primary};
+pub use view::{GraphicsView, HostdevView, RequestView, View};
 pub use whose::domain_uuid;
 
 use map::Map;
-use mdevkit_core::{Domain, Hostdev, RequestSet};
+use mdevkit_core::Domain;
 
 /// The namespace of our element in `<metadata>`; its last part is the format's version.
 pub const NAMESPACE: &str = "urn:mdevkit:domain:1";
@@ -108,22 +110,7 @@ pub fn read(xml: &[u8]) -> Result<Domain, XmlError> {
 /// # Errors
 /// As [`read`].
 pub fn read_within(xml: &[u8], limits: &Limits) -> Result<Domain, XmlError> {
-    let map = map(xml, limits)?;
-    let hostdev = |hostdev: map::HostdevAt<'_>| Hostdev {
-        kind: hostdev.kind(),
-        alias: hostdev.alias,
-    };
-    Ok(Domain {
-        pinning: map.pins.pinning(),
-        os: map.os,
-        name: map.name,
-        uuid: map.uuid,
-        requests: map.set.map(|set| RequestSet {
-            injected_for: set.injected_for,
-            requests: set.requests.into_iter().map(|at| at.request).collect(),
-        }),
-        hostdevs: map.hostdevs.into_iter().map(hostdev).collect(),
-    })
+    View::within(xml, limits).map(View::into_domain)
 }
 
 fn map<'a>(xml: &'a [u8], limits: &Limits) -> Result<Map<'a>, XmlError> {

@@ -53,7 +53,7 @@ impl Screen {
         if *self != Self::default() && !hostdev.can_show() {
             return refused("display and ramfb are for devices of model vfio-pci");
         }
-        if self.display == Some(true) && map.graphics == 0 {
+        if self.display == Some(true) && map.graphics.is_empty() {
             return refused(
                 "graphics device is needed for attribute value 'display=on' in <hostdev>; add one first, such as \
                  <graphics type='vnc'/>",

@@ -8,13 +8,14 @@
 
 use super::hostdev::property;
 use super::order::{Order, among_devices, before_devices, before_metadata};
-use super::{Element, HostdevAt, Map, VideoAt};
+use super::{Element, GraphicsAt, HostdevAt, Map, VideoAt};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind, excerpt};
 use crate::lexical;
 use crate::namespace::Space;
 use crate::scan::{Scanner, Tag, Token};
 use crate::{text, uuid};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The longest `id` of an operating system that is kept, in bytes.
 const OS_ID: usize = 256;
@@ -33,7 +34,9 @@ pub(super) enum Role {
     Cputune,
     Hostdev,
     Source,
+    Graphics,
     Video,
+    Vcpu,
     Skip,
 }
 
@@ -43,7 +46,7 @@ pub(super) enum Role {
 enum Written {
     Plain,
     Cdata,
-    Reference,
+    Reference(char),
 }
 
 struct Frame<'a> {
@@ -74,7 +77,7 @@ pub(super) struct Builder<'a> {
     pub(super) hostdev: HostdevAt<'a>,
     had_name: bool,
     /// The domain's `<uuid>`, and where it begins.
-    uuid_text: Option<(String, usize)>,
+    uuid_text: Option<(Cow<'a, str>, usize)>,
     pub(super) limits: Limits,
 }
 
@@ -106,13 +109,9 @@ impl<'a> Builder<'a> {
                     frame.element.span.end = span.end;
                     self.closed(frame)?;
                 }
-                Token::Text(span) => {
-                    self.characters(span.start, self.map.text.get(span).unwrap_or_default(), Written::Plain)?
-                }
-                Token::Cdata(span) => {
-                    self.characters(span.start, self.map.text.get(span).unwrap_or_default(), Written::Cdata)?
-                }
-                Token::Ref(c, at) => self.characters(at, c.encode_utf8(&mut [0; 4]), Written::Reference)?,
+                Token::Text(span) => self.characters(span, Written::Plain)?,
+                Token::Cdata(span) => self.characters(span, Written::Cdata)?,
+                Token::Ref(c, at) => self.characters(at..at, Written::Reference(c))?,
                 Token::Misc => {}
                 Token::End => return Ok(()),
             }
@@ -126,14 +125,17 @@ impl<'a> Builder<'a> {
         // libvirt's own words are in no namespace; a prefix could only be one of somebody else.
         let word = if tag.space == Space::Unbound { tag.name } else { "" };
         Ok(match (parent, word) {
-            (None, "domain") => Role::Domain,
+            (None, "domain") => {
+                self.domain();
+                Role::Domain
+            }
             (None, _) => return Err(self.not_a_domain(tag)),
             (Some(Role::Domain), "name") if !self.had_name => {
                 self.had_name = true;
                 Role::Name
             }
             (Some(Role::Domain), "uuid") if self.uuid_text.is_none() => {
-                self.uuid_text = Some((String::new(), tag.span.end));
+                self.uuid_text = Some((Cow::Borrowed(""), tag.span.end));
                 Role::Uuid
             }
             (Some(Role::Domain), "metadata") if self.map.metadata.is_none() => {
@@ -150,8 +152,11 @@ impl<'a> Builder<'a> {
             (Some(Role::Domain), "numatune") => Role::Numatune,
             (Some(Role::Domain), "cputune") => Role::Cputune,
             (Some(Role::Domain), "vcpu") => {
-                self.vcpu();
-                Role::Skip
+                if self.vcpu() {
+                    Role::Vcpu
+                } else {
+                    Role::Skip
+                }
             }
             (Some(Role::Numatune), "memory") => {
                 self.numatune_memory();
@@ -189,8 +194,12 @@ impl<'a> Builder<'a> {
                 Role::Hostdev
             }
             (Some(Role::Devices { .. }), "graphics") => {
-                self.map.graphics += 1;
-                Role::Skip
+                let kind = property(self.scanner.attrs(), "type").map(|kind| lexical::value(kind.raw));
+                self.map.graphics.push(GraphicsAt {
+                    kind,
+                    ..GraphicsAt::default()
+                });
+                Role::Graphics
             }
             (Some(Role::Devices { .. }), "video") => {
                 self.map.videos.push(VideoAt::default());
@@ -216,6 +225,17 @@ impl<'a> Builder<'a> {
         })
     }
 
+    fn domain(&mut self) {
+        let attrs = self.scanner.attrs();
+        self.map.kind = property(attrs, "type").map(|kind| lexical::value(kind.raw));
+        let declared = attrs.iter().filter_map(|attr| match lexical::split(attr.name) {
+            ("", "xmlns") => Some(("", lexical::value(attr.raw))),
+            ("xmlns", prefix) => Some((prefix, lexical::value(attr.raw))),
+            _ => None,
+        });
+        self.map.namespaces = declared.collect();
+    }
+
     fn is_osinfo(&self, tag: &Tag<'a>, local: &str) -> bool {
         tag.space == Space::Osinfo && lexical::split(tag.name).1 == local
     }
@@ -227,7 +247,7 @@ impl<'a> Builder<'a> {
         if let (Some(id), None) = (id, &self.map.os) {
             let id = lexical::value(id.raw);
             if (1..=OS_ID).contains(&id.len()) && !id.contains(char::is_control) {
-                self.map.os = Some(id.into_owned());
+                self.map.os = Some(id);
             }
         }
     }
@@ -244,18 +264,24 @@ impl<'a> Builder<'a> {
         XmlError::at(self.map.text, tag.span.start, Kind::NotADomain { found, hint })
     }
 
-    fn characters(&mut self, at: usize, characters: &str, written: Written) -> Result<(), XmlError> {
-        match self.frames.last().map(|frame| frame.role) {
-            Some(Role::Name) => push(&mut self.map.name, characters, written),
-            Some(Role::Uuid) => {
+    fn characters(&mut self, span: Range<usize>, written: Written) -> Result<(), XmlError> {
+        let Some(role) = self.frames.last().map(|frame| frame.role) else {
+            return Ok(());
+        };
+        let at = span.start;
+        let characters = self.map.text.get(span).unwrap_or_default();
+        match role {
+            Role::Name => push(&mut self.map.name, characters, written),
+            Role::Vcpu => push(&mut self.map.vcpus, characters, written),
+            Role::Uuid => {
                 if let Some((uuid, _)) = &mut self.uuid_text {
                     push(uuid, characters, written);
                 }
             }
-            Some(Role::Requests | Role::Request) if written != Written::Plain || !text::is_blank(characters) => {
+            Role::Requests | Role::Request if written != Written::Plain || !text::is_blank(characters) => {
                 let lead = match written {
                     Written::Plain => characters.bytes().position(|b| !text::is_space(b)).unwrap_or(0),
-                    Written::Cdata | Written::Reference => 0,
+                    Written::Cdata | Written::Reference(_) => 0,
                 };
                 return Err(self.bad(at + lead, "text inside the requests; they are written in attributes"));
             }
@@ -289,6 +315,11 @@ impl<'a> Builder<'a> {
             Role::Metadata => self.map.metadata = Some(element),
             Role::Devices { first: true } => self.map.devices = Some(element),
             Role::Hostdev => self.hostdev_closed(element)?,
+            Role::Graphics => {
+                if let Some(graphics) = self.map.graphics.last_mut() {
+                    graphics.element = element;
+                }
+            }
             Role::Video => {
                 if let Some(video) = self.map.videos.last_mut() {
                     video.element = element;
@@ -357,10 +388,14 @@ impl<'a> Builder<'a> {
 }
 
 /// Adds characters as XML reports them: a line end is `\n`, unless a reference gave it.
-fn push(to: &mut String, characters: &str, written: Written) {
-    if written == Written::Reference || !characters.contains('\r') {
-        to.push_str(characters);
-    } else {
-        to.push_str(&characters.replace("\r\n", "\n").replace('\r', "\n"));
+fn push<'a>(to: &mut Cow<'a, str>, characters: &'a str, written: Written) {
+    match written {
+        Written::Reference(c) => to.to_mut().push(c),
+        Written::Plain | Written::Cdata if characters.contains('\r') => {
+            to.to_mut()
+                .push_str(&characters.replace("\r\n", "\n").replace('\r', "\n"));
+        }
+        Written::Plain | Written::Cdata if to.is_empty() => *to = Cow::Borrowed(characters),
+        Written::Plain | Written::Cdata => to.to_mut().push_str(characters),
     }
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostdevAt<'a> {
     pub(crate) element: Element<'a>,
-    pub(crate) alias: Option<String>,
+    pub(crate) alias: Option<Cow<'a, str>>,
     /// Our alias's slot.
     pub(crate) slot: Option<Slot>,
     passes: Passes,
@@ -159,7 +159,7 @@ impl<'a> Builder<'a> {
     pub(super) fn alias(&mut self) {
         let name = self.scanner.attrs().iter().find(|attr| attr.name == "name");
         if let (Some(name), None) = (name, &self.hostdev.alias) {
-            self.hostdev.alias = Some(lexical::value(name.raw).into_owned());
+            self.hostdev.alias = Some(lexical::value(name.raw));
         }
     }
 

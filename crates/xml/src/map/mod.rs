@@ -28,33 +28,81 @@ pub(crate) use pinning::Pins;
 pub(crate) use request::{ATTRIBUTES, RequestAt};
 pub(crate) use requests::Set;
 
+use crate::error::{XmlError, XmlErrorKind};
 use crate::lexical::Attr;
-use mdevkit_core::Uuid;
+use mdevkit_core::{Slot, Uuid};
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 /// Everything that a scan found.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Map<'a> {
     pub(crate) text: &'a str,
     pub(crate) root: Element<'a>,
-    pub(crate) name: String,
+    /// The root's `type`.
+    pub(crate) kind: Option<Cow<'a, str>>,
+    /// What the root declares: prefix and URI.
+    pub(crate) namespaces: Vec<(&'a str, Cow<'a, str>)>,
+    pub(crate) name: Cow<'a, str>,
     pub(crate) uuid: Option<Uuid>,
     pub(crate) metadata: Option<Element<'a>>,
     pub(crate) devices: Option<Element<'a>>,
     pub(crate) set: Option<Set<'a>>,
     pub(crate) hostdevs: Vec<HostdevAt<'a>>,
     pub(crate) videos: Vec<VideoAt<'a>>,
-    /// How many `<graphics>` there are.
-    pub(crate) graphics: usize,
+    pub(crate) graphics: Vec<GraphicsAt<'a>>,
+    /// What `<vcpu>` says.
+    pub(crate) vcpus: Cow<'a, str>,
     pub(crate) pins: Pins,
     /// The `id` of `<libosinfo:os>`.
-    pub(crate) os: Option<String>,
+    pub(crate) os: Option<Cow<'a, str>>,
     /// Where `<metadata>`, `<devices>`, a child of metadata, a hostdev and a video would go.
     pub(crate) for_metadata: Anchor,
     pub(crate) for_devices: Anchor,
     pub(crate) in_metadata: Anchor,
     pub(crate) in_devices: Anchor,
     pub(crate) for_video: Anchor,
+}
+
+impl Map<'_> {
+    /// An error at a place, if there is one to point at.
+    pub(crate) fn error(&self, place: Option<usize>, kind: XmlErrorKind) -> XmlError {
+        match place {
+            Some(place) => XmlError::at(self.text, place, kind),
+            None => kind.into(),
+        }
+    }
+
+    /// Where a slot is used: in a hostdev, else in a request.
+    pub(crate) fn place_of(&self, slot: Slot) -> Option<usize> {
+        let hostdev = self.hostdevs.iter().find(|hostdev| hostdev.slot == Some(slot));
+        let mut requests = self.set.iter().flat_map(|set| &set.requests);
+        let element = match hostdev {
+            Some(hostdev) => &hostdev.element,
+            None => &requests.find(|at| at.request.slot == Some(slot))?.element,
+        };
+        Some(element.span.start)
+    }
+}
+
+/// Without the document: it may hold passwords.
+impl fmt::Debug for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("name", &self.name)
+            .field("uuid", &self.uuid)
+            .field("set", &self.set)
+            .field("hostdevs", &self.hostdevs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A `<graphics>`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GraphicsAt<'a> {
+    pub(crate) element: Element<'a>,
+    pub(crate) kind: Option<Cow<'a, str>>,
 }
 
 /// A `<video>`.

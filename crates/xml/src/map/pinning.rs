@@ -104,14 +104,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// `<vcpu placement='static' cpuset='1-4,^3'>4</vcpu>`.
-    pub(super) fn vcpu(&mut self) {
-        if std::mem::replace(&mut self.map.pins.had_vcpu, true) || self.says("placement", "auto") {
-            return;
+    /// `<vcpu placement='static' cpuset='1-4,^3'>4</vcpu>`; whether it is the first, which counts.
+    pub(super) fn vcpu(&mut self) -> bool {
+        if std::mem::replace(&mut self.map.pins.had_vcpu, true) {
+            return false;
         }
-        if let Some(cpus) = self.word("cpuset") {
+        let auto = self.says("placement", "auto");
+        if let (Some(cpus), false) = (self.word("cpuset"), auto) {
             self.map.pins.vcpu.add(&cpus);
         }
+        true
     }
 
     fn word(&self, name: &str) -> Option<std::borrow::Cow<'a, str>> {

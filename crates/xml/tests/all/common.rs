@@ -1,5 +1,7 @@
 //! What the tests share: the fixtures, and roxmltree as a second opinion.
 
+use mdevkit_core::{Slot, TypeSpec};
+use mdevkit_xml::{Edited, NewDevice, inject};
 use std::path::Path;
 
 /// Every fixture, by name.
@@ -91,4 +93,29 @@ fn is_ours(node: roxmltree::Node<'_, '_>) -> bool {
     };
     (in_path("metadata") && node.tag_name().namespace() == Some(mdevkit_xml::NAMESPACE))
         || (in_path("devices") && node.has_tag_name("hostdev") && unbound(node) && alias())
+}
+
+/// A domain with one of everything that is edited here.
+pub(crate) const SHOWN: &str = "<domain>\n  <uuid>11111111-0000-0000-0000-000000000001</uuid>\n  <devices>\n    <graphics type='vnc'/>\n    \
+                     <video>\n      <model type='virtio'/>\n    </video>\n    <memballoon/>\n  </devices>\n</domain>\n";
+
+pub(crate) fn slot(number: u16) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+pub(crate) fn spec(text: &str) -> TypeSpec {
+    text.parse().unwrap()
+}
+
+pub(crate) fn device(text: &str) -> NewDevice {
+    NewDevice::new(spec(text))
+}
+
+pub(crate) fn text(edited: &Edited) -> String {
+    String::from_utf8(edited.bytes().to_vec()).unwrap()
+}
+
+/// [`SHOWN`] with these devices.
+pub(crate) fn injected(devices: &[NewDevice]) -> String {
+    text(&inject(SHOWN.as_bytes(), devices).unwrap())
 }

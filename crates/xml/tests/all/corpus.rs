@@ -276,3 +276,18 @@ fn a_recorded_start_is_none_of_our_business() {
         );
     }
 }
+
+#[test]
+fn five_megabytes_come_and_go() {
+    let disk = "    <disk type='file' device='disk'>\n      <!-- </devices> -->\n      <source file='/a&amp;b'/>\n    </disk>\n";
+    let xml = format!(
+        "<domain>\n  <uuid>11111111-0000-0000-0000-000000000001</uuid>\n  <devices>\n{}  </devices>\n</domain>\n",
+        disk.repeat((5 << 20) / disk.len())
+    );
+    assert!(xml.len() > 5_000_000);
+    let edited = inject(xml.as_bytes(), &[NewDevice::new("V100DX-4Q".parse().unwrap())]).unwrap();
+    assert!(edited.bytes().len() < xml.len() + 1000);
+    let diff = edited.diff(xml.as_bytes(), "a", "b").unwrap();
+    assert!(diff.len() < 5000, "{}", diff.len());
+    assert!(eject(edited.bytes(), &Eject::All).unwrap().bytes() == xml.as_bytes());
+}

@@ -83,7 +83,7 @@ fn the_same_uuid_and_type_again_is_no_change() {
     assert_eq!(
         other.to_string(),
         format!(
-            "UUID {} is taken: this domain's device for a; replace changes what it asks for",
+            "line 9, column 5: UUID {} is taken: this domain's device for a; replace changes what it asks for",
             uuid(1)
         )
     );

@@ -7,7 +7,11 @@ mod corpus;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
-mod edits;
+mod diff;
+#[cfg(test)]
+mod format;
+#[cfg(test)]
+mod functions;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -17,6 +21,12 @@ mod properties;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod screen;
+#[cfg(test)]
+mod view;
 #[cfg(test)]
 mod words;

@@ -1,8 +1,11 @@
 //! What must hold for every document, generated or damaged.
 
 use crate::common::{fixtures, others};
-use mdevkit_core::Uuid;
-use mdevkit_xml::{Eject, Injection, NewDevice, eject, may_concern_us, read};
+use mdevkit_core::{Ask, AtLeast, DeviceApi, Numa, TypeSpec, Uuid, What};
+use mdevkit_xml::{
+    Eject, Injection, NewDevice, Pick, Replacement, Screen, XmlErrorKind, complete, eject, may_concern_us, read,
+    refresh,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -178,6 +181,80 @@ fn check(xml: &[u8], count: usize) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Edits of what was injected, one after the other.
+fn some_edits() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0..9_u8, 0..8)
+}
+
+/// Whatever was done to the devices in between, the ejection gives back the document, and each step's diff says what the
+/// step did.
+fn check_edits(xml: &[u8], edits: &[u8]) -> Result<(), TestCaseError> {
+    if !read(xml).is_ok_and(|domain| !domain.concerns_us()) {
+        return Ok(());
+    }
+    let Ok(first) = injection(2).apply(xml, random()) else {
+        return Ok(());
+    };
+    let picks: Vec<Pick> = first.devices().iter().map(|(slot, _)| Pick::Slot(*slot)).collect();
+    let mut now = first.into_bytes();
+    for (step, edit) in edits.iter().enumerate() {
+        let pick = picks[step % 2];
+        let ramfb = |on| Screen {
+            display: Some(false),
+            ramfb: Some(on),
+        };
+        let change = Replacement::new();
+        let apply = |bytes: &[u8]| match edit {
+            0 => change
+                .clone()
+                .ask("b c".parse::<TypeSpec>().unwrap())
+                .apply(bytes, pick),
+            1 => change
+                .clone()
+                .ask(Ask::Profile("p".parse().unwrap()))
+                .apply(bytes, pick),
+            2 => {
+                let need = AtLeast {
+                    framebuffer_mib: Some(1024),
+                    heads: Some(4),
+                    ..AtLeast::default()
+                };
+                change.clone().ask(Ask::For(What::AtLeast(need))).apply(bytes, pick)
+            }
+            3 => change
+                .clone()
+                .group(Some("g".parse().unwrap()))
+                .numa(Some(Numa::Strict))
+                .apply(bytes, pick),
+            4 => change.clone().group(None).numa(None).apply(bytes, pick),
+            5 => ramfb(true).apply(bytes, pick),
+            6 => ramfb(false).apply(bytes, pick),
+            7 => complete(bytes, DeviceApi::VfioPci, random()),
+            _ => refresh(bytes, random()),
+        };
+        let edited = match apply(&now) {
+            Ok(edited) => edited,
+            Err(error) => {
+                prop_assert!(matches!(error.kind(), XmlErrorKind::Libvirt(_)), "{error}");
+                continue;
+            }
+        };
+        prop_assert_eq!(
+            edited.diff(&now, "a", "b").map(|diff| !diff.is_empty()),
+            Some(edited.changed())
+        );
+        // A domain without a UUID gets new random ones with each refresh.
+        if *edit != 8 {
+            prop_assert!(!apply(edited.bytes()).unwrap().changed(), "twice differs from once");
+        }
+        prop_assert_eq!(others(edited.bytes()), others(xml));
+        now = edited.into_bytes();
+    }
+    let back = eject(&now, &Eject::All).unwrap();
+    prop_assert_eq!(String::from_utf8_lossy(back.bytes()), String::from_utf8_lossy(xml));
+    Ok(())
+}
+
 proptest! {
     // PROPTEST_CASES=50000 looks longer.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -185,6 +262,11 @@ proptest! {
     #[test]
     fn generated_documents(xml in document(), count in 1_usize..4) {
         check(xml.as_bytes(), count)?;
+    }
+
+    #[test]
+    fn edited_documents(xml in document(), edits in some_edits()) {
+        check_edits(xml.as_bytes(), &edits)?;
     }
 
     #[test]
