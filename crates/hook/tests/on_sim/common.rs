@@ -3,8 +3,9 @@
 use mdevkit_core::{Slot, Uuid, device_uuid};
 use mdevkit_sim::{Sim, SimHandle};
 use mdevkit_xml::NewDevice;
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -94,10 +95,25 @@ impl Fixture {
     }
 
     /// The system calls of these names that a call makes, by strace. Needs strace; `cargo xtask test` installs it.
+    ///
+    /// The caller is a process that is called libvirtd, as on a host: who that is the hook finds out, too.
     pub(crate) fn traced(&self, names: &str, args: &[&str], stdin: &str) -> Vec<String> {
-        let trace = self.path("tmp/trace");
-        let mut child = Command::new("strace")
-            .args(["-f", "-qq", "-e", &format!("trace={names}"), "-o"])
+        let (trace, daemon) = (self.path("tmp/trace"), self.path("tmp/libvirtd"));
+        if !daemon.exists() {
+            std::fs::copy("/bin/sh", &daemon).unwrap();
+        }
+        // -D: the daemon is the hook's parent, and not strace. Its second command keeps it from becoming the hook.
+        let mut child = Command::new(&daemon)
+            .args([
+                "-c",
+                r#"strace -D "$@"; exit $?"#,
+                "sh",
+                "-f",
+                "-q",
+                "-e",
+                &format!("trace={names}"),
+                "-o",
+            ])
             .arg(&trace)
             .arg(env!("CARGO_BIN_EXE_mdevkit-hook"))
             .args(args)
@@ -108,8 +124,7 @@ impl Fixture {
             .expect("strace is installed (apt-get install strace)");
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         assert!(child.wait().unwrap().success());
-        let trace = std::fs::read_to_string(trace).unwrap();
-        trace.lines().map(str::to_owned).collect()
+        traced_to_the_end(&trace)
     }
 
     pub(crate) fn prepare(&self, name: &str, xml: &str) -> Answer {
@@ -140,6 +155,26 @@ impl Fixture {
     pub(crate) fn untouched(&self) {
         assert!(self.devices().is_empty(), "{:?}", self.devices());
         assert!(!self.path("run/mdevkit").exists(), "no lock, no ledger");
+    }
+}
+
+/// The lines of a trace, once every process in it has ended: its writer may be a moment behind.
+fn traced_to_the_end(trace: &Path) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(trace).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let pid = |line: &&str| line.split(' ').next().unwrap_or_default().to_owned();
+        let ended: BTreeSet<String> = lines.iter().filter(|line| line.contains("+++ ")).map(pid).collect();
+        if !ended.is_empty() && text.ends_with('\n') && lines.iter().all(|line| ended.contains(&pid(line))) {
+            return lines
+                .into_iter()
+                .filter(|line| !line.contains("+++ "))
+                .map(str::to_owned)
+                .collect();
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{text}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

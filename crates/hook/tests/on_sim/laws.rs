@@ -155,10 +155,10 @@ fn law_6_a_refusal_is_one_line_with_its_code_and_never_holds_a_password() {
     let line = answer.failed(1, "E-FULL");
     assert_eq!(
         line,
-        "mdevkit[E-FULL]: no V100DX-32Q left: 1 parent runs other types (nvidia-197), 1 parent is full\n"
+        "mdevkit[E-FULL]: no V100DX-32Q left: 1 GPU runs another size (nvidia-197), 1 GPU is full\n"
     );
     assert!(
-        fixture.log().contains("0000:07:00.0: runs other types (nvidia-197)"),
+        fixture.log().contains("0000:07:00.0: runs another size (nvidia-197)"),
         "all reasons are in the log"
     );
 
