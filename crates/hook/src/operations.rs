@@ -51,6 +51,7 @@ fn acquire(host: &Host, config: &Config, name: &str, domain: &Domain) -> Result<
             domain: uuid,
             name: name.to_owned(),
             daemon: mdevkit_host::daemon(),
+            os: domain.os.clone(),
         };
         let acquired = host.acquire(&start, &wanted.wants, config)?;
         Ok((wanted.wants, acquired))

@@ -7,7 +7,7 @@ use crate::clock::{self, Backoff};
 use crate::look::{self, Decision, Eyes};
 use crate::removal::{self, Removal};
 use crate::state::StateDir;
-use crate::{Config, Deadline, Host, HostError, Limits, process};
+use crate::{Config, Deadline, Host, HostError, Limits, admission, process};
 use mdevkit_core::ledger::{Actor, Daemon, Event, Framework, Owner, Record, State};
 use mdevkit_core::{Because, Inventory, PASSTHROUGH, ParentName, PgpuName, Placement, TypeId, Uuid, Want, What};
 use mdevkit_sysfs::mdev::{CreateError, Readiness};
@@ -22,6 +22,8 @@ pub struct Start {
     pub name: String,
     /// The daemon that will call `release`.
     pub daemon: Option<Daemon>,
+    /// The guest's operating system, its libosinfo id, where the domain says it.
+    pub os: Option<String>,
 }
 
 /// A device that is ready.
@@ -156,6 +158,16 @@ impl Acquire<'_> {
         }
         let mut inventory = self.host.inventory(self.config)?;
         // All of them are planned before the first is made, so that a refusal costs nothing.
+        match look::decide(&self.eyes, &missing, &mut inventory)? {
+            Decision::Refusal(refusal) => return Err(HostError::Refused(refusal)),
+            Decision::Plan(plan) => {
+                let os = match self.by {
+                    By::Domain(start) => start.os.as_deref(),
+                    By::Person => None,
+                };
+                admission::check(self.host.bus(), wants, &plan, &acquired, &inventory, os)?;
+            }
+        }
         while let Some((want, _)) = missing.split_first() {
             self.in_time()?;
             let placement = self.place(&missing, &mut inventory)?;
@@ -241,7 +253,9 @@ impl Acquire<'_> {
             state: State::Intent,
             owner: match self.by {
                 By::Person => Owner::Manual,
-                By::Domain(Start { domain, name, daemon }) => Owner::Domain {
+                By::Domain(Start {
+                    domain, name, daemon, ..
+                }) => Owner::Domain {
                     uuid: *domain,
                     // For messages only, and argv may be 128 KiB long.
                     name: name.chars().take(NAME).collect(),

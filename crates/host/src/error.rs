@@ -3,7 +3,7 @@
 //! Invariant: every error has a stable [`Code`], and is one line that names the file or the device and the way out.
 
 use mdevkit_core::ledger::{FormatError, StepError};
-use mdevkit_core::{Code, PgpuName, Refusal, Slot, TypeId, Uuid, WantsError, What};
+use mdevkit_core::{Code, Finding, PgpuName, Refusal, Slot, TypeId, Uuid, WantsError, What};
 use mdevkit_sysfs::SysfsError;
 use mdevkit_sysfs::mdev::{CreateError, ParamsError, RemoveError};
 use std::io;
@@ -29,6 +29,9 @@ pub enum HostError {
         /// The request's slot.
         slot: Slot,
     },
+    /// A vendor's rule on what one guest may have.
+    #[error("{0}")]
+    Rule(Finding),
     /// There is no such GPU.
     #[error("there is no GPU {gpu} (see: mdevkit gpus)")]
     NoGpu {
@@ -236,6 +239,7 @@ impl HostError {
             Self::Refused(refusal) => refusal.code,
             Self::Wants(error) => error.code(),
             Self::Passthrough { .. } => Code::Blocked,
+            Self::Rule(_) => Code::Rule,
             Self::NoGpu { .. } | Self::NoTypeThere { .. } => Code::Type,
             Self::Owned { .. } | Self::Step(_) => Code::Owned,
             Self::ForeignType { .. } | Self::Foreign { .. } | Self::Exists { .. } => Code::Foreign,
@@ -263,6 +267,7 @@ impl HostError {
             Self::Refused(refusal) => refusal.code != Code::Host,
             Self::Wants(error) => error.code().exit_status() == 1,
             Self::Passthrough { .. }
+            | Self::Rule(_)
             | Self::NoGpu { .. }
             | Self::NoTypeThere { .. }
             | Self::Owned { .. }

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod admission;
 mod by_hand;
 mod cards;
 mod check;

@@ -102,6 +102,7 @@ pub(crate) fn start(domain: u32, daemon: Option<Daemon>) -> Start {
         domain: domain_uuid(domain),
         name: format!("d{domain}"),
         daemon,
+        os: None,
     }
 }
 
