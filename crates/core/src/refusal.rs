@@ -53,7 +53,7 @@ pub enum Why {
     OtherSize(Vec<TypeId>),
     /// It offers the type, and has no room left.
     Full,
-    /// The room that it has is taken by the other devices of the same domain.
+    /// The room that it has is taken by the other devices that are planned with this one.
     Promised,
     /// It said that it had room, and refused to create one; the text is the kernel's answer.
     Refused(String),
@@ -159,7 +159,7 @@ impl Why {
                 }
             }
             Self::Full => format!("{subject} {be} full"),
-            Self::Promised => format!("{subject} {be} taken by the domain's other devices"),
+            Self::Promised => format!("{subject} {be} taken by the devices planned with it"),
             Self::Refused(why) => format!("{subject} refused ({why}{more})"),
             Self::Busy(why) => format!("{subject} {be} busy ({why}{more})"),
             Self::MigNotSetUp => format!("{subject} {} no MIG instance for it", verb("has", "have")),
@@ -198,7 +198,7 @@ impl fmt::Display for Why {
             }
             Self::OtherSize(_) => f.write_str("runs another size"),
             Self::Full => f.write_str("full"),
-            Self::Promised => f.write_str("its room is taken by the domain's other devices"),
+            Self::Promised => f.write_str("its room is taken by the devices planned with it"),
             Self::Refused(why) => write!(f, "refused: {}", one_line(why)),
             Self::Busy(why) => write!(f, "busy: {}", one_line(why)),
             Self::MigNotSetUp => f.write_str("in MIG mode, and no GPU instance has room for it"),

@@ -7,10 +7,12 @@
 //! Invariant: an answer for every domain, in the order given; the places of all of them hold together.
 
 use super::assign::{self, Taken};
+use super::explain;
 use super::facts::Facts;
-use super::floor::{Choice, Floor};
+use super::floor::{Choice, Floor, Stuck};
 use super::{Need, Needs, Plan, Stop};
 use crate::{Inventory, Refusal, Want};
+use std::collections::BTreeMap;
 
 /// How many orders are tried (count), and how many placements in all.
 const REPAIRS: usize = 8;
@@ -58,76 +60,86 @@ pub fn plan_all(domains: &[Vec<Want>], inventory: &Inventory) -> Result<Batch, V
         })
         .collect();
     let facts = Facts::gather(&wants, inventory).map_err(Stop::needs)?;
-    let mut best = attempt(&facts, &members, (0..domains.len()).collect(), inventory)?;
+    let mut best = attempt(&facts, &members, (0..domains.len()).collect());
     for _ in 0..REPAIRS.min(PLACEMENTS / wants.len().max(1)) {
-        let (failed, placed): (Vec<usize>, Vec<usize>) = best
-            .order
-            .iter()
-            .partition(|domain| best.answers.get(**domain).is_some_and(Result::is_err));
+        let failed = |domain: &&usize| best.answers.get(**domain).is_some_and(Result::is_err);
+        let (failed, placed): (Vec<usize>, Vec<usize>) = best.order.iter().partition(failed);
         if failed.is_empty() {
             break;
         }
-        let again = attempt(
-            &facts,
-            &members,
-            failed.iter().chain(&placed).copied().collect(),
-            inventory,
-        )?;
-        let without = |tried: &Attempt| tried.answers.iter().filter(|answer| answer.is_err()).count();
-        if without(&again) >= without(&best) {
+        let again = attempt(&facts, &members, failed.iter().chain(&placed).copied().collect());
+        if again.without_place() >= best.without_place() {
             break;
         }
         best = again;
     }
-    finish(&wants, &facts, &members, best)
+    finish(&wants, &facts, &members, best, inventory)
 }
 
+/// What came of one order.
 struct Attempt {
-    answers: Vec<Result<Vec<Choice>, Box<Refusal>>>,
+    answers: Vec<Result<Vec<Choice>, Stuck>>,
     order: Vec<usize>,
 }
 
-fn attempt(
+impl Attempt {
+    fn without_place(&self) -> usize {
+        self.answers.iter().filter(|answer| answer.is_err()).count()
+    }
+}
+
+fn attempt(facts: &Facts<'_>, members: &[Vec<usize>], order: Vec<usize>) -> Attempt {
+    let mut floor = Floor::new(facts);
+    let mut placed: Vec<(usize, Result<Vec<Choice>, Stuck>)> = order
+        .iter()
+        .filter_map(|domain| Some((*domain, super::place(&mut floor, members.get(*domain)?))))
+        .collect();
+    placed.sort_by_key(|(domain, _)| *domain);
+    Attempt {
+        answers: placed.into_iter().map(|(_, answer)| answer).collect(),
+        order,
+    }
+}
+
+fn finish(
+    wants: &[Want],
     facts: &Facts<'_>,
     members: &[Vec<usize>],
-    order: Vec<usize>,
+    best: Attempt,
     inventory: &Inventory,
-) -> Result<Attempt, Vec<Need>> {
-    let mut floor = Floor::new(facts);
-    let mut answers: Vec<Option<Result<Vec<Choice>, Box<Refusal>>>> = vec![None; members.len()];
-    let mut unread = Needs::new();
-    for domain in &order {
-        let (Some(wants), Some(answer)) = (members.get(*domain), answers.get_mut(*domain)) else {
-            continue;
-        };
-        *answer = match super::place(&mut floor, facts, wants, inventory) {
-            Ok(choices) => Some(Ok(choices)),
-            Err(Stop::Refusal(refusal)) => Some(Err(refusal)),
-            Err(Stop::Needs(more)) => {
-                unread.extend(more);
-                None
-            }
-        };
-    }
-    if !unread.is_empty() {
-        return Err(unread.into_iter().collect());
-    }
-    Ok(Attempt {
-        answers: answers.into_iter().flatten().collect(),
-        order,
-    })
-}
-
-fn finish(wants: &[Want], facts: &Facts<'_>, members: &[Vec<usize>], best: Attempt) -> Result<Batch, Vec<Need>> {
+) -> Result<Batch, Vec<Need>> {
     let mut taken = Taken::default();
     let mut unread = Needs::new();
+    // Of domains of one device of the same kind, each is refused as the first one is.
+    let mut told: BTreeMap<usize, Box<Refusal>> = BTreeMap::new();
     let mut answers = Vec::with_capacity(members.len());
     for (domain, answer) in members.iter().zip(best.answers) {
-        answers.push(answer.map(|choices| {
-            let placements = assign::placements_beside(wants, facts, domain, &choices, &mut taken);
-            unread.extend(facts.unread_apis(domain, &placements));
-            Plan { placements }
-        }));
+        let stuck = match answer {
+            Ok(choices) => {
+                let placements = assign::placements_beside(wants, facts, domain, &choices, &mut taken);
+                unread.extend(facts.unread_apis(domain, &placements));
+                answers.push(Ok(Plan { placements }));
+                continue;
+            }
+            Err(stuck) => stuck,
+        };
+        let kind = facts.kind_of.get(stuck.want).copied().filter(|_| domain.len() == 1);
+        let known = kind.and_then(|kind| told.get(&kind)).cloned();
+        let refusal = match known {
+            Some(known) => known,
+            None => match explain::refusal(facts, &stuck, inventory) {
+                Stop::Refusal(refusal) => refusal,
+                Stop::Needs(needs) => {
+                    unread.extend(needs);
+                    continue;
+                }
+            },
+        };
+        if let Some(kind) = kind {
+            told.insert(kind, refusal.clone());
+        }
+        let slot = wants.get(stuck.want).map_or(refusal.slot, |want| want.slot);
+        answers.push(Err(Box::new(Refusal { slot, ..*refusal })));
     }
     if unread.is_empty() {
         Ok(Batch {

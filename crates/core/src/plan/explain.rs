@@ -3,20 +3,14 @@
 //! Invariant: every GPU that the host has is named once, and "full" is turned into what it is full of.
 
 use super::facts::{Facts, Kind, Site};
-use super::floor::{Floor, Stuck};
+use super::floor::Stuck;
 use super::{Need, Needs, Stop};
 use crate::rule::Rule;
 use crate::{CardState, Inventory, Known, Reason, Refusal, TypeId, Why};
 use std::collections::BTreeSet;
 
 /// The refusal of the want that got stuck; what to read first, when it takes more to explain it.
-pub(super) fn refusal(
-    floor: &Floor<'_, '_>,
-    facts: &Facts<'_>,
-    stuck: &Stuck,
-    unproven: bool,
-    inventory: &Inventory,
-) -> Stop {
+pub(super) fn refusal(facts: &Facts<'_>, stuck: &Stuck, inventory: &Inventory) -> Stop {
     let kind = facts.kind_of.get(stuck.want).and_then(|kind| facts.kinds.get(*kind));
     let (Some(want), Some(kind)) = (facts.wants.get(stuck.want), kind) else {
         // Every want has its kind.
@@ -42,7 +36,7 @@ pub(super) fn refusal(
                 if inventory.residents.is_not_yet() {
                     needs.insert(Need::Residents);
                 }
-                no_room(index, site, kind, floor, stuck, inventory)
+                no_room(index, site, kind, stuck, inventory)
             }
             None => continue,
         };
@@ -57,25 +51,20 @@ pub(super) fn refusal(
     reasons.extend(cards(facts, kind, inventory));
     reasons.sort_by(|a, b| a.pgpu.cmp(&b.pgpu));
     Stop::Refusal(Box::new(Refusal {
-        unproven,
+        unproven: stuck.unproven,
         ..Refusal::new(want.slot, want.what.clone(), reasons)
     }))
 }
 
 /// A site where the want may be, and has no room.
-fn no_room(
-    index: usize,
-    site: &Site<'_>,
-    kind: &Kind<'_>,
-    floor: &Floor<'_, '_>,
-    stuck: &Stuck,
-    inventory: &Inventory,
-) -> Why {
+fn no_room(index: usize, site: &Site<'_>, kind: &Kind<'_>, stuck: &Stuck, inventory: &Inventory) -> Why {
     let Some(Ok(fits)) = kind.verdicts.get(index) else {
         return Why::NotSupported;
     };
-    let room_at_first = fits.iter().any(|fit| floor.left(index, *fit) > 0);
-    if room_at_first || stuck.used.get(index).is_some_and(|(count, _)| *count > 0) {
+    let room_at_first = fits
+        .iter()
+        .any(|fit| site.gpu.left(&site.start, usize::from(fit.of)) > 0);
+    if room_at_first || stuck.used.contains(&index) {
         return Why::Promised;
     }
     let wanted = |id: &TypeId| {

@@ -58,6 +58,8 @@ pub(crate) struct Floor<'f, 'a> {
     pub(crate) rooms: Vec<Room>,
     /// How many devices of the domain that is being placed are on each site, and whether one of them wants to be alone.
     used: Vec<(u16, bool)>,
+    /// The sites that have one.
+    touched: Vec<usize>,
     /// The virtual functions that were named are taken, by kind of want.
     named: BTreeSet<usize>,
     orders: Vec<Option<Order>>,
@@ -78,6 +80,7 @@ impl<'f, 'a> Floor<'f, 'a> {
             facts,
             rooms: facts.sites.iter().map(|site| site.start).collect(),
             used: vec![(0, false); facts.sites.len()],
+            touched: Vec::new(),
             named: BTreeSet::new(),
             orders: facts.kinds.iter().map(|_| None).collect(),
         }
@@ -97,7 +100,8 @@ impl<'f, 'a> Floor<'f, 'a> {
                 return Err(Stuck {
                     want: *want,
                     domain: domain.to_vec(),
-                    used: self.used.clone(),
+                    used: self.touched.clone(),
+                    unproven: false,
                 });
             };
             if let Some(room) = self.rooms.get(choice.site) {
@@ -134,7 +138,11 @@ impl<'f, 'a> Floor<'f, 'a> {
 
     /// The next domain begins: nothing of it is anywhere yet.
     fn leave(&mut self) {
-        self.used.fill((0, false));
+        for site in self.touched.drain(..) {
+            if let Some(used) = self.used.get_mut(site) {
+                *used = (0, false);
+            }
+        }
         self.named.clear();
     }
 
@@ -209,6 +217,7 @@ impl<'f, 'a> Floor<'f, 'a> {
         if let Some((count, alone)) = self.used.get_mut(site) {
             *count = count.saturating_add(1);
             *alone |= apart;
+            self.touched.push(site);
         }
         self.set(site, room);
     }
@@ -279,6 +288,9 @@ impl<'f, 'a> Floor<'f, 'a> {
 impl Order {
     fn renew(&mut self, site: usize, entries: Vec<(Key, Fit)>) {
         let Some(old) = self.of_site.get_mut(site) else { return };
+        if *old == entries {
+            return;
+        }
         for entry in &*old {
             self.best.remove(entry);
         }
@@ -293,5 +305,7 @@ impl Order {
 pub(crate) struct Stuck {
     pub(crate) want: usize,
     pub(crate) domain: Vec<usize>,
-    pub(crate) used: Vec<(u16, bool)>,
+    pub(crate) used: Vec<usize>,
+    /// Whether the search for another arrangement was cut short.
+    pub(crate) unproven: bool,
 }

@@ -295,9 +295,20 @@ impl Meaning {
     }
 }
 
-fn all_ids<'a>(parents: &[&'a Parent]) -> BTreeSet<&'a TypeId> {
-    let of = |parent: &&'a Parent| parent.offers.get().into_iter().flat_map(BTreeMap::keys);
-    parents.iter().flat_map(of).collect()
+pub(super) fn all_ids<'a>(parents: &[&'a Parent]) -> BTreeSet<&'a TypeId> {
+    let mut ids = BTreeSet::new();
+    let mut last: Option<(&PgpuName, usize)> = None;
+    for parent in parents {
+        let (Some(pgpu), Some(offers)) = (parent.pgpu.get(), parent.offers.get()) else {
+            continue;
+        };
+        // The functions of a card offer the same: the driver lists the types by card.
+        if last != Some((pgpu, offers.len())) {
+            ids.extend(offers.keys());
+        }
+        last = Some((pgpu, offers.len()));
+    }
+    ids
 }
 
 fn by_parent(inventory: &Inventory) -> BTreeMap<&ParentName, Vec<&Resident>> {

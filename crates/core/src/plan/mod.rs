@@ -204,7 +204,7 @@ fn decide(wants: &[Want], inventory: &Inventory) -> Result<Plan, Stop> {
     let facts = facts::Facts::gather(wants, inventory)?;
     let mut floor = floor::Floor::new(&facts);
     let everyone: Vec<usize> = (0..wants.len()).collect();
-    let choices = place(&mut floor, &facts, &everyone, inventory)?;
+    let choices = place(&mut floor, &everyone).map_err(|stuck| explain::refusal(&facts, &stuck, inventory))?;
     let placements = assign::placements(wants, &facts, &everyone, &choices);
     let needs = facts.unread_apis(&everyone, &placements);
     if needs.is_empty() {
@@ -215,22 +215,18 @@ fn decide(wants: &[Want], inventory: &Inventory) -> Result<Plan, Stop> {
 }
 
 /// Places the wants of one domain (by index): one after the other, else by search. The floor keeps them.
-fn place(
-    floor: &mut floor::Floor<'_, '_>,
-    facts: &facts::Facts<'_>,
-    domain: &[usize],
-    inventory: &Inventory,
-) -> Result<Vec<floor::Choice>, Stop> {
+fn place(floor: &mut floor::Floor<'_, '_>, domain: &[usize]) -> Result<Vec<floor::Choice>, floor::Stuck> {
     let stuck = match floor.place(domain) {
         Ok(choices) => return Ok(choices),
         Err(stuck) => stuck,
     };
     match search::search(floor, domain) {
         search::Found::Plan(choices) => Ok(floor.adopt(domain, choices)),
-        found => {
-            let unproven = matches!(found, search::Found::CutShort);
-            Err(explain::refusal(floor, facts, &stuck, unproven, inventory))
-        }
+        search::Found::Nothing => Err(stuck),
+        search::Found::CutShort => Err(floor::Stuck {
+            unproven: true,
+            ..stuck
+        }),
     }
 }
 

@@ -4,18 +4,18 @@
 //! types, or several GPUs, have to be weighed against each other.
 
 use super::facts::Site;
-use super::gather::{Allowed, Gathering, Meaning, ready, wants_whole};
+use super::gather::{Allowed, Gathering, Meaning, all_ids, ready, wants_whole};
 use super::{Need, Needs, Stop};
 use crate::rule::{self, Architecture, Gpu, GpuFacts, Placed, PlacementFile, Placements, Rule, TypeFacts};
 use crate::{Available, DeviceApi, PASSTHROUGH, Parent, PgpuName, Policy, Resident, TypeId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl<'a> Gathering<'a> {
     /// Every GPU with its room, as far as the wants may be there.
     pub(super) fn sites(&self, types: &[Meaning], allowed: &Allowed) -> Result<Vec<Site<'a>>, Stop> {
         let wanted: BTreeSet<&TypeId> = types.iter().flat_map(Meaning::types).collect();
         let keep_large = self.kinds.iter().any(|want| self.policy(want).0 == Policy::KeepLarge);
-        let wrong = self.wrong_apis();
+        let wrong = self.wrong_apis(&wanted);
         let mut needs = Needs::new();
         let mut candidates = 0_usize;
         let mut looked: Vec<BTreeSet<&TypeId>> = Vec::with_capacity(self.gpus.len());
@@ -101,13 +101,16 @@ impl<'a> Gathering<'a> {
         Ok(self.gpus.iter().map(site).collect())
     }
 
-    /// The types of a GPU that matter.
-    fn ids(&self, parents: &[&'a Parent], wanted: &BTreeSet<&TypeId>, all: bool) -> BTreeSet<&'a TypeId> {
-        parents
-            .iter()
-            .flat_map(|parent| parent.offers.get().into_iter().flat_map(BTreeMap::keys))
-            .filter(|id| all || wanted.contains(id))
-            .collect()
+    /// The types of a GPU that matter: the wanted ones, or all.
+    fn ids<'w>(&self, parents: &[&'a Parent], wanted: &BTreeSet<&'w TypeId>, all: bool) -> BTreeSet<&'w TypeId>
+    where
+        'a: 'w,
+    {
+        if all {
+            return all_ids(parents);
+        }
+        let offered = |id: &&&TypeId| parents.iter().any(|parent| parent.get(id).is_some());
+        wanted.iter().filter(offered).copied().collect()
     }
 
     fn unread_residents(&self) -> Option<Need> {
@@ -133,21 +136,19 @@ impl<'a> Gathering<'a> {
     }
 
     /// The types of which a parent is known to have another interface than some hostdev.
-    fn wrong_apis(&self) -> BTreeSet<&'a TypeId> {
+    fn wrong_apis<'w>(&self, wanted: &BTreeSet<&'w TypeId>) -> BTreeSet<&'w TypeId> {
         let models: BTreeSet<DeviceApi> = self.kinds.iter().filter_map(|want| want.device_api).collect();
-        let offers = self
-            .inventory
-            .parents()
-            .flat_map(|parent| parent.offers.get().into_iter().flatten());
-        offers
-            .filter(|(_, offer)| {
-                offer
-                    .device_api
-                    .get()
-                    .is_some_and(|api| models.iter().any(|model| model != api))
-            })
-            .map(|(id, _)| id)
-            .collect()
+        let wrong = |id: &&&TypeId| {
+            let mut apis = self
+                .inventory
+                .parents()
+                .filter_map(|parent| parent.get(id)?.device_api.get());
+            apis.any(|api| models.iter().any(|model| model != api))
+        };
+        match models.is_empty() {
+            true => BTreeSet::new(),
+            false => wanted.iter().filter(wrong).copied().collect(),
+        }
     }
 
     pub(super) fn enabled_if_known(&self, gpu: &PgpuName, id: &TypeId) -> Option<bool> {

@@ -489,7 +489,7 @@ fn the_device_that_finds_no_room_is_the_one_that_is_refused() {
     assert_eq!((refusal.code, refusal.slot.number()), (Code::Full, 2));
     assert_eq!(
         refusal.to_string(),
-        "no t-1 left: 2 GPUs are taken by the domain's other devices"
+        "no t-1 left: 2 GPUs are taken by the devices planned with it"
     );
 }
 
@@ -649,7 +649,7 @@ fn a_parent_whose_types_cannot_be_read_is_passed_over_and_named_when_it_matters(
     one_reason_each(&refusal, &truth);
     assert_eq!(
         refusal.to_string(),
-        "no V100DX-4Q left: 2 GPUs are taken by the domain's other devices, 1 GPU cannot be read (mdev_supported_types: EIO)"
+        "no V100DX-4Q left: 2 GPUs are taken by the devices planned with it, 1 GPU cannot be read (mdev_supported_types: EIO)"
     );
     assert_eq!(
         refused(&[want(0, "A40-4Q")], &truth).code,
