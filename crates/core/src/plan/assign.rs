@@ -6,8 +6,8 @@
 use super::facts::{Facts, Site};
 use super::floor::Choice;
 use super::{Because, Placement};
-use crate::{Known, Offer, Parent, ParentName, TypeId, Want};
-use std::collections::BTreeMap;
+use crate::{Known, Offer, TypeId, Want};
+use std::collections::HashMap;
 
 /// The places of a domain's wants (by index), in their order.
 pub(super) fn placements(wants: &[Want], facts: &Facts<'_>, domain: &[usize], choices: &[Choice]) -> Vec<Placement> {
@@ -15,8 +15,9 @@ pub(super) fn placements(wants: &[Want], facts: &Facts<'_>, domain: &[usize], ch
     placements_beside(wants, facts, domain, choices, &mut taken)
 }
 
-/// How many devices of each type are promised to each parent (count).
-pub(super) type Taken = BTreeMap<ParentName, BTreeMap<TypeId, u32>>;
+/// How many devices are promised (count), by site, by parent of the site, and by type: a virtual function makes one
+/// device, of whatever type, so all types are one there.
+pub(super) type Taken = HashMap<(usize, usize, u16), u32>;
 
 /// The same beside what other domains take.
 pub(super) fn placements_beside(
@@ -45,19 +46,23 @@ pub(super) fn placements_beside(
         let (Some(kind), Some(of)) = (kind, site.gpu.facts().types.get(usize::from(choice.fit.of))) else {
             continue;
         };
-        let parent = parent(site, want, &of.id, taken);
-        *taken
-            .entry(parent.clone())
-            .or_default()
-            .entry(of.id.clone())
-            .or_default() += 1;
+        let split = site.parents.len() > 1;
+        let key = |parent: usize| (choice.site, parent, if split { u16::MAX } else { choice.fit.of });
+        let promised = |parent: usize| taken.get(&key(parent)).copied().unwrap_or(0);
+        let at = parent(site, want, &of.id, promised);
+        if let Some(at) = at {
+            *taken.entry(key(at)).or_default() += 1;
+        }
+        let parent = at
+            .and_then(|at| site.parents.get(at))
+            .map_or(site.pgpu.as_parent(), |parent| &parent.name);
         placements.push((
             turn,
             Placement {
                 slot: want.slot,
                 uuid: want.uuid,
                 pgpu: site.pgpu.clone(),
-                parent,
+                parent: parent.clone(),
                 type_id: of.id.clone(),
                 turn: choice.turn,
                 because: Because {
@@ -82,36 +87,22 @@ fn pins(wants: &[Want], domain: &[usize], turn: usize) -> bool {
         .is_some_and(|want| want.parent.is_some())
 }
 
-/// The first parent with room for one more; a card without parents stands for itself.
-fn parent(site: &Site<'_>, want: &Want, id: &TypeId, taken: &Taken) -> ParentName {
-    let split = site.parents.len() > 1;
-    let promised = |parent: &Parent| -> u32 {
-        let Some(taken) = taken.get(&parent.name) else { return 0 };
-        // A virtual function makes one device, of whatever type.
-        if split {
-            taken.values().sum()
-        } else {
-            taken.get(id).copied().unwrap_or(0)
-        }
+/// The first parent with room for one more than is promised; none for a card without parents, which stands for itself.
+fn parent(site: &Site<'_>, want: &Want, id: &TypeId, promised: impl Fn(usize) -> u32) -> Option<usize> {
+    let offering = || {
+        site.parents
+            .iter()
+            .enumerate()
+            .filter_map(|(at, parent)| Some((at, parent, parent.get(id)?)))
     };
-    let has_room = |parent: &&&Parent| {
-        parent.get(id).is_some_and(|offer| {
-            usable(offer, want)
-                && offer
-                    .available
-                    .get()
-                    .is_some_and(|available| *available > promised(parent))
-        })
+    let has_room = |at: usize, offer: &Offer| {
+        usable(offer, want) && offer.available.get().is_some_and(|available| *available > promised(at))
     };
-    let pinned = site
-        .parents
-        .iter()
-        .find(|parent| want.parent.as_ref() == Some(&parent.name));
-    let offering = || site.parents.iter().filter(|parent| parent.get(id).is_some());
+    let pinned = offering().find(|(_, parent, _)| want.parent.as_ref() == Some(&parent.name));
     pinned
-        .or_else(|| offering().find(has_room))
+        .or_else(|| offering().find(|(at, _, offer)| has_room(*at, offer)))
         .or_else(|| offering().next())
-        .map_or_else(|| site.pgpu.as_parent().clone(), |parent| parent.name.clone())
+        .map(|(at, ..)| at)
 }
 
 /// Whether nothing speaks against that parent.
