@@ -3,7 +3,8 @@
 //!
 //! Invariant: both pieces or none. What had to be opened for them is noted in `opened` ([`crate::notes`]).
 
-use crate::edit::{self, Edited, Identity, Splice, Then};
+use crate::check::Then;
+use crate::edit::{self, Edited, Identity, Splice};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::{self, Layout, Line};
 use crate::map::{Anchor, Element, HostdevAt, Map, Set};

@@ -3,7 +3,8 @@
 //! Invariant: what is complete stays as it is, so that a second completion changes nothing.
 
 use crate::addition::{self, Addition, New, Want, check_device, check_set, next_slot, used_slots};
-use crate::edit::{self, Edited, Then};
+use crate::check::Then;
+use crate::edit::{self, Edited};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{DeviceApi, Uuid, device_uuid};
 

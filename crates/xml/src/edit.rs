@@ -1,11 +1,11 @@
 //! Splices, and the result of an edit.
 //!
-//! Invariant: everything between splices is copied from the input, and the result was scanned again before anybody sees
-//! it: it is a domain with the same name, the same UUID and the same hostdevs of others.
+//! Invariant: everything between splices is copied from the input, and the result was looked at again ([`crate::check`])
+//! before anybody sees it.
 
+use crate::check::{self, Then};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
-use crate::map::{self, Map};
-use crate::text;
+use crate::map::Map;
 use mdevkit_core::{Bdf, Slot, Uuid};
 use std::fmt;
 use std::ops::Range;
@@ -109,24 +109,13 @@ impl fmt::Debug for Edited {
     }
 }
 
-/// What must be true of the devices of an edit when it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// Each has its hostdev and its request.
-    There,
-    /// Each has its hostdev.
-    Renewed,
-    /// None has either.
-    Gone,
-}
-
 /// Applies splices to the document that was mapped, and looks at the result.
 pub(crate) fn apply(
     map: &Map<'_>,
     limits: &Limits,
     mut splices: Vec<Splice>,
     devices: &[(Slot, Identity)],
-    then: Then,
+    then: Then<'_>,
 ) -> Result<Edited, XmlError> {
     let input = map.text;
     splices.retain(|splice| input.get(splice.range.clone()) != Some(splice.text.as_str()));
@@ -149,8 +138,8 @@ pub(crate) fn apply(
     );
 
     if !splices.is_empty() {
-        check_kept(input, &output, &splices)?;
-        check_meaning(map, &output, limits, devices, then)?;
+        check::kept(input, &output, &splices)?;
+        check::meaning(map, &output, &splices, limits, devices, then)?;
     }
     let mut edited = Edited {
         bytes: output.into_bytes(),
@@ -165,56 +154,4 @@ pub(crate) fn apply(
         }
     }
     Ok(edited)
-}
-
-/// What is not in a splice must be in the output, byte for byte, the first and the last piece at the ends.
-fn check_kept(input: &str, output: &str, splices: &[Splice]) -> Result<(), XmlError> {
-    let lost = || XmlError::from(Kind::Internal("bytes outside the edit changed"));
-    let (mut before, mut after) = (0, 0);
-    for splice in splices {
-        let length = splice.range.start.checked_sub(before).ok_or_else(lost)?;
-        if input.get(before..before + length) != output.get(after..after + length) {
-            return Err(lost());
-        }
-        before = splice.range.end;
-        after += length + splice.text.len();
-    }
-    if input.get(before..) == output.get(after..) {
-        Ok(())
-    } else {
-        Err(lost())
-    }
-}
-
-/// The result must be a domain like the one before, our own parts aside.
-fn check_meaning(
-    before: &Map<'_>,
-    output: &str,
-    limits: &Limits,
-    devices: &[(Slot, Identity)],
-    then: Then,
-) -> Result<(), XmlError> {
-    let after = text::text(output.as_bytes(), limits).and_then(|text| map::map(text, limits))?;
-    if after.name != before.name || after.uuid != before.uuid {
-        return Err(Kind::Internal("the domain's name or UUID changed").into());
-    }
-    let others = |map: &Map<'_>| map.hostdevs.iter().filter(|hostdev| hostdev.slot.is_none()).count();
-    if others(&after) != others(before) {
-        return Err(Kind::Internal("a hostdev of others came or went").into());
-    }
-    for (slot, identity) in devices {
-        let hostdev = after.hostdevs.iter().find(|hostdev| hostdev.slot == Some(*slot));
-        let mut requests = after.set.iter().flat_map(|set| &set.requests);
-        let request = requests.any(|at| at.request.slot == Some(*slot));
-        let there = hostdev.is_some_and(|hostdev| hostdev.identity() == Some(*identity));
-        let right = match then {
-            Then::There => request && there,
-            Then::Renewed => there,
-            Then::Gone => !request && hostdev.is_none(),
-        };
-        if !right {
-            return Err(Kind::Internal("a device did not come or go as it should").into());
-        }
-    }
-    Ok(())
 }

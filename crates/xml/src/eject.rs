@@ -3,7 +3,8 @@
 //! Invariant: an injection and its ejection leave the same bytes. After libvirt has rewritten the file, the same
 //! elements go, by what they are and not by how they look.
 
-use crate::edit::{self, Edited, Identity, Splice, Then};
+use crate::check::Then;
+use crate::edit::{self, Edited, Identity, Splice};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::with_lead;
 use crate::map::{Element, Map, Set};

@@ -12,6 +12,8 @@ use std::ops::Range;
 pub(crate) struct Attr<'a> {
     /// The whole name.
     pub(crate) name: &'a str,
+    /// Whether the name is plain ASCII without a colon, as nearly all.
+    pub(crate) plain: bool,
     /// What stands between the quotes.
     pub(crate) raw: &'a str,
     /// From the name's start to behind the closing quote.
@@ -28,16 +30,38 @@ pub(crate) fn split(name: &str) -> (&str, &str) {
     parts.unwrap_or(("", name))
 }
 
-/// Whether this is a name with at most one colon, and that inside (`QName` of XML namespaces).
-pub(crate) fn is_qname(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if name.bytes().all(plain) {
-        // Nearly every name; the rest of the function is for the others.
-        return name
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+/// Of each byte, whether a plain name can hold it (1) and begin with it (2): ASCII without the colon.
+const PLAIN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let start = byte.is_ascii_alphabetic() || byte == b'_';
+        let inner = start || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+        table[byte as usize] = (inner as u8) | ((start as u8) << 1);
+        byte += 1;
     }
+    table
+};
+
+fn plain(byte: u8) -> u8 {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// A name that begins at a range's start: where it ends, and whether it is plain. What is not plain may not be a name.
+fn word(bytes: &[u8], range: Range<usize>) -> (usize, bool) {
+    let start = range.start;
+    let end = find(bytes, range.clone(), |b| plain(b) == 0);
+    let begins = |at: usize| bytes.get(at).is_some_and(|b| plain(*b) > 1);
+    let ended = end == range.end || bytes.get(end).is_some_and(|b| is_space(*b) || *b == b'=');
+    if ended && begins(start) && end > start {
+        (end, true)
+    } else {
+        (find(bytes, range, |b| is_space(b) || b == b'='), false)
+    }
+}
+
+/// Whether this is a name with at most one colon, and that inside (`QName` of XML namespaces).
+fn is_qname(name: &str) -> bool {
     let mut parts = name.split(':');
     let first = parts.next().is_some_and(is_ncname);
     first && parts.next().is_none_or(is_ncname) && parts.next().is_none()
@@ -119,9 +143,12 @@ pub(crate) fn tag<'a>(
     let inner = span.start + 1..span.end - if empty { 2 } else { 1 };
     let bytes = text.as_bytes();
     let cut = |range: Range<usize>| text.get(range).unwrap_or_default();
-    let name_end = find(bytes, inner.start..inner.end, is_space);
+    let (name_end, is_plain) = match word(bytes, inner.clone()) {
+        (end, is_plain) if bytes.get(end) != Some(&b'=') => (end, is_plain),
+        _ => (find(bytes, inner.clone(), is_space), false),
+    };
     let name = cut(inner.start..name_end);
-    if !is_qname(name) {
+    if !is_plain && !is_qname(name) {
         return Err(XmlError::malformed(
             text,
             inner.start,
@@ -141,9 +168,9 @@ pub(crate) fn tag<'a>(
                 "attributes must be separated by white space",
             ));
         }
-        let name_end = find(bytes, start..inner.end, |b| is_space(b) || b == b'=');
+        let (name_end, is_plain) = word(bytes, start..inner.end);
         let attr = cut(start..name_end);
-        if !is_qname(attr) {
+        if !is_plain && !is_qname(attr) {
             let message = format!("\"{}\" is not the name of an attribute", excerpt(attr));
             return Err(XmlError::malformed(text, start, message));
         }
@@ -168,6 +195,7 @@ pub(crate) fn tag<'a>(
         }
         attrs.push(Attr {
             name: attr,
+            plain: is_plain,
             raw,
             span: start..close + 1,
             value: quote + 1..close,

@@ -5,10 +5,19 @@
 //! CRLF, a byte order mark, tabs and a missing last newline are kept, because they are never touched.
 //!
 //! ```text
-//!  bytes ─► text ─► scan ─► map ─┬─► Domain                            read
-//!        (UTF-8,  (well-  (where └─► splices ─► bytes ─► scanned again   inject, complete, eject, refresh
+//!  bytes ─► text ─► scan ─► map ─┬─► View, Domain                      read
+//!        (UTF-8,  (well-  (where └─► splices ─► bytes ─► looked at again inject, complete, eject, refresh, ...
 //!         size)   formed)  it is)
 //! ```
+//!
+//! | to | there is |
+//! |---|---|
+//! | read | [`read`] into values, [`View`] without copying, [`domain_uuid`] alone, [`may_concern_us`] from the bytes |
+//! | add and take out | [`inject()`] and [`Injection`], [`complete()`] for what a person wrote, [`eject()`] |
+//! | change | [`Replacement`] of a request, [`Screen`] and [`primary`] for displays, [`refresh()`] for clones |
+//! | show | [`Edited::diff`] before anything is written, [`XmlError::in_file`] for what was refused |
+//!
+//! Each edit done twice is the same as once. The requests are a public format: `docs/request.md` and its schema.
 //!
 //! # Example
 //! What must not change is what this example asserts:
@@ -46,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 mod addition;
+mod check;
 mod complete;
 mod concern;
 mod diff;

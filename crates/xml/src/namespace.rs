@@ -69,7 +69,9 @@ impl<'a> Namespaces<'a> {
         name: &'a str,
         attrs: &[Attr<'a>],
     ) -> Result<Space, XmlError> {
-        for attr in attrs.iter().filter(|attr| attr.name.starts_with("xmlns")) {
+        // Nearly every element has plain names and declares nothing.
+        let special = attrs.iter().any(|attr| !attr.plain || attr.name == "xmlns");
+        for attr in attrs.iter().filter(|attr| special && attr.name.starts_with("xmlns")) {
             match lexical::split(attr.name) {
                 ("", "xmlns") => self.declare(text, attr, "")?,
                 ("xmlns", prefix) => self.declare(text, attr, prefix)?,
@@ -83,7 +85,9 @@ impl<'a> Namespaces<'a> {
                 self.live.get(id).map_or(Space::Foreign, |binding| binding.space)
             }
         };
-        self.attributes(text, attrs)?;
+        if special {
+            self.attributes(text, attrs)?;
+        }
         Ok(space)
     }
 

@@ -3,7 +3,8 @@
 //! Invariant: after it, nothing of ours names the domain that was cloned, nor a mediated device of it. A PCI function is
 //! the host's and not the domain's: the clone names the same one, as clones of libvirt do, and the two take turns.
 
-use crate::edit::{self, Edited, Identity, Splice, Then};
+use crate::check::Then;
+use crate::edit::{self, Edited, Identity, Splice};
 use crate::error::{Limits, XmlError};
 use mdevkit_core::{Uuid, device_uuid};
 

@@ -3,8 +3,9 @@
 //! Invariant: only the attributes that change are touched; the rest of the request, its device and its place stay. An
 //! attribute that was there is written over, a new one stands where [`inject`](crate::inject()) would have put it.
 
-use crate::edit::{self, Edited, Splice, Then};
-use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
+use crate::check::Then;
+use crate::edit::{self, Edited, Splice};
+use crate::error::{Limits, XmlError};
 use crate::inject::check_ask;
 use crate::layout::with_lead;
 use crate::map::{ATTRIBUTES, RequestAt};
@@ -110,24 +111,10 @@ impl Replacement {
             None => None,
         };
         let devices = device.and_then(|it| Some((it.slot?, it.identity()?)));
-        let edited = edit::apply(
-            &map,
-            &limits,
-            splices(map.text, at, &new),
-            devices.as_slice(),
-            Then::Renewed,
-        )?;
-        let index = map
-            .set
-            .iter()
-            .flat_map(|set| &set.requests)
-            .position(|other| std::ptr::eq(other, at));
-        let after = crate::map(edited.bytes(), &limits)?;
-        let mut requests = after.set.iter().flat_map(|set| &set.requests);
-        match index.and_then(|index| requests.nth(index)) {
-            Some(at) if at.request == new => Ok(edited),
-            _ => Err(Kind::Internal("the request does not say what it should").into()),
-        }
+        let requests = map.set.iter().flat_map(|set| &set.requests);
+        let index = requests.take_while(|other| !std::ptr::eq(*other, at)).count();
+        let splices = splices(map.text, at, &new);
+        edit::apply(&map, &limits, splices, devices.as_slice(), Then::Says(index, &new))
     }
 
     fn of(&self, old: &Request) -> Request {

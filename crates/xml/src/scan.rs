@@ -175,7 +175,12 @@ impl<'a> Scanner<'a> {
             .strip_prefix("</")
             .and_then(|raw| raw.strip_suffix('>'))
             .unwrap_or_default();
-        let name = inner.trim_end_matches(|c: char| u8::try_from(c).is_ok_and(text::is_space));
+        let name = match inner.bytes().last() {
+            Some(last) if text::is_space(last) => {
+                inner.trim_end_matches(|c: char| u8::try_from(c).is_ok_and(text::is_space))
+            }
+            _ => inner,
+        };
         match self.stack.pop() {
             Some(open) if open.name == name => {
                 self.namespaces.forget(open.bindings);

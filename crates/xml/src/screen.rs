@@ -4,7 +4,8 @@
 //! stays.
 
 use crate::addition::splice_into;
-use crate::edit::{self, Edited, Splice, Then};
+use crate::check::Then;
+use crate::edit::{self, Edited, Splice};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind};
 use crate::layout::{Layout, with_lead};
 use crate::map::{HostdevAt, Map, Switch};

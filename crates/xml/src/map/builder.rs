@@ -40,6 +40,14 @@ pub(super) enum Role {
     Skip,
 }
 
+impl Role {
+    /// Whether an edit does not look at what is inside.
+    fn is_settled(self) -> bool {
+        use Role::{Cputune, Graphics, Libosinfo, Numatune, Skip, Vcpu, Video};
+        matches!(self, Skip | Libosinfo | Numatune | Cputune | Graphics | Video | Vcpu)
+    }
+}
+
 /// How characters are written: XML takes line ends in all but references, and white space in none but plain text is
 /// mere layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +66,11 @@ struct Frame<'a> {
 pub(crate) fn map<'a>(text: &'a str, limits: &Limits) -> Result<Map<'a>, XmlError> {
     let mut builder = Builder {
         scanner: Scanner::new(text, limits),
-        map: Map { text, ..Map::default() },
+        map: Map {
+            text,
+            settled: Vec::with_capacity(64),
+            ..Map::default()
+        },
         frames: Vec::with_capacity(16),
         hostdev: HostdevAt::default(),
         had_name: false,
@@ -296,6 +308,13 @@ impl<'a> Builder<'a> {
         let span = element.span.clone();
         if let Some(parent) = self.frames.last_mut() {
             parent.element.first_child.get_or_insert_with(|| span.clone());
+            let inside = matches!(
+                parent.role,
+                Role::Domain | Role::Metadata | Role::Devices { first: true }
+            );
+            if inside && role.is_settled() {
+                self.map.settled.push(span.clone());
+            }
             match parent.role {
                 Role::Domain => {
                     self.map.for_metadata.child(before_metadata(element.name), &span);

@@ -54,6 +54,8 @@ pub(crate) struct Map<'a> {
     pub(crate) graphics: Vec<GraphicsAt<'a>>,
     /// What `<vcpu>` says.
     pub(crate) vcpus: Cow<'a, str>,
+    /// Children of the root, of metadata and of devices that an edit does not look at, in the order of the document.
+    pub(crate) settled: Vec<Range<usize>>,
     pub(crate) pins: Pins,
     /// The `id` of `<libosinfo:os>`.
     pub(crate) os: Option<Cow<'a, str>>,

@@ -30,7 +30,7 @@ fn the_corpus_is_there() {
             .filter(|(name, _)| !name.is_empty() && fixture_in(folder, name))
             .count()
     };
-    assert_eq!((count("recorded"), count("lexical"), count("rewritten")), (7, 35, 2));
+    assert_eq!((count("recorded"), count("lexical"), count("rewritten")), (7, 36, 2));
 }
 
 fn fixture_in(folder: &str, name: &str) -> bool {
@@ -290,4 +290,19 @@ fn five_megabytes_come_and_go() {
     let diff = edited.diff(xml.as_bytes(), "a", "b").unwrap();
     assert!(diff.len() < 5000, "{}", diff.len());
     assert!(eject(edited.bytes(), &Eject::All).unwrap().bytes() == xml.as_bytes());
+}
+
+#[test]
+fn what_surrounds_the_devices_is_read() {
+    let domain = read(&fixture("lexical/pinned-with-osinfo-and-pci.xml")).unwrap();
+    assert_eq!(domain.name, "cad & more");
+    assert_eq!(domain.os.as_deref(), Some("http://ubuntu.com/ubuntu/24.04"));
+    assert_eq!(domain.pinning.nodes, Some("1,3".parse().unwrap()));
+    assert_eq!(domain.pinning.cpus, Some("8,72-73".parse().unwrap()));
+    let function = HostdevKind::Pci {
+        address: "0000:3b:00.0".parse().unwrap(),
+        managed: true,
+    };
+    let kinds: Vec<HostdevKind> = domain.hostdevs.into_iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [function, HostdevKind::Other]);
 }
