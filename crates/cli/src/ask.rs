@@ -53,10 +53,11 @@ pub(crate) enum Apart {
     No,
 }
 
-
 fn display(text: &str) -> Result<Resolution, String> {
     match text.parse() {
-        Ok(Resolution { width: 0, .. } | Resolution { height: 0, .. }) => Err("a display has one pixel at least".into()),
+        Ok(Resolution { width: 0, .. } | Resolution { height: 0, .. }) => {
+            Err("a display has one pixel at least".into())
+        }
         Ok(resolution) => Ok(resolution),
         Err(error) => Err(error.to_string()),
     }

@@ -20,7 +20,9 @@ Examples:
   mdevkit types                             what this host can create
   EDITOR='mdevkit inject --type V100DX-4Q' virsh edit vm
                                             give a domain a vGPU; it is made when the domain starts
-  mdevkit plan vm.xml                       where its devices would go now, or why nowhere
+  mdevkit plan a.xml b.xml                  do these fit together, and where?
+  mdevkit capacity --totals                 how many more of each type
+  mdevkit explain vm                        why it is where it is, or was refused
   mdevkit sim --board v100dx:8 /tmp/host    a host with 8 simulated GPUs (--root /tmp/host)
 
 Exit status: 0 done, 1 refused, 2 usage, 3 bad input, 4 host error."
@@ -48,8 +50,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Types(c::types::Args),
+    Gpus(c::gpus::Args),
+    Groups(c::groups::Args),
     Devices(c::devices::Args),
+    Capacity(c::capacity::Args),
+    Map(c::map::Args),
     Plan(c::plan::Args),
+    Explain(c::explain::Args),
     Inject(c::inject::Args),
     Eject(c::eject::Args),
     Refresh(c::refresh::Args),
@@ -57,6 +64,8 @@ enum Command {
     Create(c::create::Args),
     Remove(c::remove::Args),
     Reconcile(c::reconcile::Args),
+    Gpu(c::gpu::Args),
+    Config(c::config::Args),
     Sim(c::sim::Args),
     Demo(c::demo::Args),
     #[command(name = c::reap::NAME, hide = true)]
@@ -82,6 +91,11 @@ impl Context {
 }
 
 impl Cli {
+    /// Whether to say more on stderr; a program that reads JSON gets it all.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose || self.json
+    }
+
     /// Does what was asked.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let root = if self.root == std::path::Path::new("/") {
@@ -102,6 +116,13 @@ impl Cli {
         };
         match self.command {
             Command::Types(args) => args.run(&context),
+            Command::Gpus(args) => args.run(&context),
+            Command::Groups(args) => args.run(&context),
+            Command::Capacity(args) => args.run(&context),
+            Command::Map(args) => args.run(&context),
+            Command::Explain(args) => args.run(&context),
+            Command::Gpu(args) => args.run(&context),
+            Command::Config(args) => args.run(&context),
             Command::Devices(args) => args.run(&context),
             Command::Plan(args) => args.run(&context),
             Command::Inject(args) => args.run(&context),

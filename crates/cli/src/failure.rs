@@ -1,8 +1,10 @@
 //! Why a command did not do what it was asked, and what a person reads then.
 //!
 //! ```text
-//! mdevkit[E-FULL]: no V100DX-4Q left: 8 GPUs run another size
-//!   0000:06:00.0: runs another size
+//! mdevkit[E-FULL]: no V100DX-4Q left: 2 GPUs run another size (nvidia-194)
+//!   0000:06:00.0: runs another size (nvidia-194)        with -v: each reason
+//!   0000:07:00.0: runs another size (nvidia-194)
+//!   would fit if vm3 stopped (0000:06:00.0)
 //! ```
 
 use crate::exit::Exit;
@@ -17,6 +19,8 @@ pub(crate) struct Failure {
     code: Code,
     message: String,
     details: Vec<String>,
+    /// Why each GPU is not the place: for those who ask for more.
+    reasons: Vec<String>,
 }
 
 impl Failure {
@@ -27,6 +31,7 @@ impl Failure {
             code,
             message: message.into(),
             details: Vec::new(),
+            reasons: Vec::new(),
         }
     }
 
@@ -38,6 +43,12 @@ impl Failure {
     /// Adds lines that are shown below the first.
     pub(crate) fn with(mut self, details: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(details);
+        self
+    }
+
+    /// Adds lines that are shown to those who ask for more.
+    fn because(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
+        self.reasons.extend(reasons);
         self
     }
 
@@ -58,9 +69,10 @@ impl Failure {
     }
 
     /// Says it on stderr.
-    pub(crate) fn report(&self) {
+    pub(crate) fn report(&self, verbose: bool) {
         note(format!("mdevkit[{}]: {}", self.code, self.message));
-        for detail in &self.details {
+        let reasons = self.reasons.iter().filter(|_| verbose);
+        for detail in reasons.chain(&self.details) {
             note(format!("  {detail}"));
         }
     }
@@ -73,7 +85,7 @@ impl From<HostError> for Failure {
             failure.exit = Exit::Refused;
         }
         match &error {
-            HostError::Refused(refusal) => failure.with(refusal.reasons.iter().map(ToString::to_string)),
+            HostError::Refused(refusal) => failure.because(refusal.reasons.iter().map(ToString::to_string)),
             _ => failure,
         }
     }
@@ -87,6 +99,6 @@ impl From<&WantsError> for Failure {
 
 impl From<&Refusal> for Failure {
     fn from(refusal: &Refusal) -> Self {
-        Self::new(refusal.code, refusal.to_string()).with(refusal.reasons.iter().map(ToString::to_string))
+        Self::new(refusal.code, refusal.to_string()).because(refusal.reasons.iter().map(ToString::to_string))
     }
 }

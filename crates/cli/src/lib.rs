@@ -7,14 +7,19 @@
 //! This is a program's library; programs use `mdevkit-core`, `mdevkit-xml`, `mdevkit-sysfs` and `mdevkit-host`.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod cli;
 mod commands;
 mod document;
 mod domain;
 mod exit;
 mod failure;
+mod hint;
+mod look;
+mod map;
 mod out;
 mod random;
+mod time;
 
 pub use exit::Exit;
 
@@ -35,10 +40,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    let verbose = cli.verbose();
     match cli.run() {
         Ok(exit) => exit,
         Err(failure) => {
-            failure.report();
+            failure.report(verbose);
             failure.exit
         }
     }

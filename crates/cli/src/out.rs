@@ -91,6 +91,14 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
+/// `1 device`, `3 devices`.
+pub(crate) fn count(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    }
+}
+
 /// Writes one line to stderr.
 pub(crate) fn note(line: impl AsRef<str>) {
     // Nobody is left to be told when stderr is closed.

@@ -4,8 +4,8 @@ use super::cell;
 use crate::cli::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::look;
 use mdevkit_core::Uuid;
-use mdevkit_core::ledger::Owner;
 use mdevkit_host::{DeviceRow, InUse};
 use serde::Serialize;
 
@@ -62,10 +62,7 @@ impl Args {
 }
 
 fn json(row: &DeviceRow) -> Row<'_> {
-    let domain = match &row.owner {
-        Some(Owner::Domain { uuid, name, .. }) => Some((*uuid, name.as_str())),
-        _ => None,
-    };
+    let domain = look::domain(row.owner.as_ref());
     let (in_use, in_use_by) = in_use(row);
     Row {
         uuid: row.uuid,
@@ -82,12 +79,7 @@ fn json(row: &DeviceRow) -> Row<'_> {
 }
 
 fn person(row: &DeviceRow) -> [String; 6] {
-    let owner = match &row.owner {
-        Some(Owner::Domain { name, .. }) => format!("domain {}", name.escape_debug()),
-        Some(Owner::Manual) => "mdevkit create".to_owned(),
-        Some(_) => "a newer mdevkit".to_owned(),
-        None => "foreign".to_owned(),
-    };
+    let owner = look::owner(row.owner.as_ref());
     let in_use = match in_use(row) {
         (_, Some(by)) => by.to_owned(),
         (word, None) => word.to_owned(),

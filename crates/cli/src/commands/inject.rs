@@ -124,9 +124,7 @@ fn warning(ask: &Ask, context: &Context) -> Option<String> {
             )
         }),
         Ask::Profile(name) => is_no_profile_here(name, context).then(|| {
-            format!(
-                "warning: this host's configuration has no profile {name}; the domain can start where there is one"
-            )
+            format!("warning: this host's configuration has no profile {name}; the domain can start where there is one")
         }),
         Ask::For(What::AtLeast(_)) => None,
     }

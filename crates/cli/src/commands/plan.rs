@@ -1,215 +1,237 @@
-//! `mdevkit plan`: where a domain's devices would go now, or why nowhere.
+//! `mdevkit plan`: where domains' devices would go now, together or each alone, or why nowhere.
+
+mod rows;
 
 use crate::cli::Context;
 use crate::document::Document;
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::out::note;
-use mdevkit_core::{Domain, Placement, Plan, Policy, Reason, Refusal, Uuid, wants};
-use mdevkit_host::{Decision, Host};
-use serde::Serialize;
+use crate::hint::{self, Way};
+use crate::look;
+use crate::out::{count, note};
+use mdevkit_core::{Batch, Code, Domain, Plan, Refusal, Want, plan_all};
+use mdevkit_host::{Config, Decision, Host, Survey};
 
-/// Show where a domain's devices would go if it started now, or why nowhere
+/// Show whether domains' devices would fit now, all of them together, and where; or why not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each file is planned against the host as it is now; nothing is created or reserved. Exit status
-1 when one of them is refused, 3 when one cannot be read.
+The devices of one domain fit or do not: that is exact. Several domains are placed one after
+the other, and when one finds no place, again with that one first: a plan that is shown holds,
+and of what does not fit another arrangement may exist. Devices that exist already are shown
+where they are. Nothing is created or reserved. Exit status 1 when one is refused, 3 when one
+cannot be read; -v tells why each device goes where it goes, and each GPU's reason.
 
 Examples:
   mdevkit plan vm.xml
-  virsh dumpxml vm | mdevkit plan -
-  mdevkit plan /etc/libvirt/qemu/*.xml")]
+  mdevkit plan /etc/libvirt/qemu/*.xml           do they all fit at once?
+  mdevkit plan --each a.xml b.xml                each of them, if it alone started now
+  virsh dumpxml vm | mdevkit plan -")]
 pub(crate) struct Args {
     /// Domain XML files; `-` is stdin
     #[arg(required = true, value_name = "FILE", allow_hyphen_values = true)]
     files: Vec<String>,
-}
-
-/// One element of `plan --json`: one for each file.
-#[derive(Serialize)]
-struct Row<'a> {
-    /// The file, `stdin` for `-`.
-    file: &'a str,
-    /// The domain's name.
-    domain_name: &'a str,
-    /// The domain's UUID; null when the file has none.
-    domain_uuid: Option<Uuid>,
-    /// Where each device goes; empty when refused, or when nothing is asked for.
-    devices: Vec<Device>,
-    /// What is odd and stops nothing.
-    warnings: &'a [String],
-    /// Why not; null when there is a plan.
-    refusal: Option<&'a No>,
-}
-
-/// One device of a plan.
-#[derive(Serialize)]
-struct Device {
-    slot: u8,
-    uuid: Uuid,
-    r#type: String,
-    parent: String,
-}
-
-/// Why there is no plan.
-#[derive(Serialize)]
-struct No {
-    /// The stable code, `E-FULL` and so on.
-    code: &'static str,
-    /// One line.
-    message: String,
-    /// The request that has no place; null when it is about the file as a whole.
-    slot: Option<u8>,
-    /// One for each parent.
-    reasons: Vec<Because>,
-    #[serde(skip)]
-    failure: Failure,
-}
-
-/// Why one parent is not the place.
-#[derive(Serialize)]
-struct Because {
-    /// Null when the reason is about the type's name.
-    parent: Option<String>,
-    reason: String,
+    /// Each file alone against the host as it is, instead of all together
+    #[arg(long)]
+    each: bool,
 }
 
 /// What came of one file.
 struct Planned {
     file: String,
     domain: Domain,
+    /// What is to be made; its devices that exist already are not among it.
+    wants: Vec<Want>,
+    /// Devices that exist already.
+    there: Vec<There>,
     warnings: Vec<String>,
     answer: Result<Plan, No>,
+}
+
+/// A device of a domain that exists already.
+struct There {
+    slot: u8,
+    uuid: mdevkit_core::Uuid,
+    type_id: String,
+    pgpu: String,
+    parent: String,
+}
+
+/// Why there is no plan.
+struct No {
+    failure: Failure,
+    /// The refusal, when it is about a device and not about the file as a whole.
+    refusal: Option<Box<Refusal>>,
+    /// What would free a place for that device.
+    ways: Vec<Way>,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let host = context.host();
-        let policy = host.config()?.policy;
-        let planned = self
+        let config = host.config()?;
+        // The ledger is root's; a plan is for everybody.
+        let survey = host.survey();
+        if let Err(error) = &survey {
+            context
+                .out
+                .detail(format!("mdevkit: no advice on what could stop: {error}"));
+        }
+        let survey = survey.ok();
+        look::warn(&host, &config).or_else(|failure| if survey.is_some() { Err(failure) } else { Ok(()) })?;
+        let mut planned: Vec<Planned> = self
             .files
             .iter()
-            .map(|file| plan(file, &host, policy))
-            .collect::<Result<Vec<_>, _>>()?;
-        if context.out.json {
-            context.out.json(&planned.iter().map(json).collect::<Vec<_>>())?;
+            .map(|file| read(file, &host, &config, survey.as_ref()))
+            .collect();
+        let together = !self.each && planned.iter().filter(|one| one.answer.is_ok()).count() > 1;
+        if together {
+            plan_together(&mut planned, &host, survey.as_ref())?;
         } else {
-            people(&planned, context)?;
+            plan_each(&mut planned, &host, survey.as_ref())?;
         }
-        // One bad file must not hide the answer about the others; the gravest tells how it ended.
+        if context.out.json {
+            context.out.json(&rows::json(&planned))?;
+        } else {
+            rows::people(&planned, context)?;
+        }
         let exits = planned
             .iter()
             .filter_map(|one| one.answer.as_ref().err())
             .map(|no| no.failure.exit);
+        // One bad file must not hide the answer about the others; the gravest tells how it ended.
         Ok(exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done))
     }
 }
 
-/// Plans one file. What is wrong with the file is an answer; what is wrong with the host is an error.
-fn plan(file: &str, host: &Host, policy: Policy) -> Result<Planned, Failure> {
+/// Reads one file. What is wrong with it is an answer, which hides none about the others.
+fn read(file: &str, host: &Host, config: &Config, survey: Option<&Survey>) -> Planned {
     let mut planned = Planned {
         file: file.to_owned(),
         domain: Domain::default(),
+        wants: Vec::new(),
+        there: Vec::new(),
         warnings: Vec::new(),
         answer: Ok(Plan { placements: Vec::new() }),
     };
     let wanted = Document::read(file).and_then(|document| {
         planned.file.clone_from(&document.name);
         planned.domain = domain::read(&document)?;
-        wants(&planned.domain, policy).map_err(|error| Failure::from(&error).within(&document.name))
+        let wanted = host.wants(&planned.domain, config);
+        wanted.map_err(|error| Failure::from(error).within(&document.name))
     });
     match wanted {
         Err(failure) => planned.answer = Err(No::from(failure)),
         Ok(wanted) => {
             planned.warnings = wanted.warnings.iter().map(ToString::to_string).collect();
-            planned.answer = match host.plan(&wanted.wants)? {
-                Decision::Plan(plan) => Ok(plan),
-                Decision::Refusal(refusal) => Err(No::refused(&refusal, &planned.file)),
-            };
+            for want in wanted.wants {
+                match survey.and_then(|survey| there(&want, survey)) {
+                    Some(there) => planned.there.push(there),
+                    None => planned.wants.push(want),
+                }
+            }
         }
     }
-    Ok(planned)
+    planned
+}
+
+/// The want's device, where it exists.
+fn there(want: &Want, survey: &Survey) -> Option<There> {
+    survey.gpus.iter().find_map(|gpu| {
+        let device = gpu.residents.iter().find(|device| device.uuid == want.uuid)?;
+        Some(There {
+            slot: want.slot.number(),
+            uuid: want.uuid,
+            type_id: device.type_id.as_ref()?.to_string(),
+            pgpu: gpu.name.to_string(),
+            parent: device.parent.to_string(),
+        })
+    })
+}
+
+fn plan_each(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) -> Result<(), Failure> {
+    for one in planned.iter_mut().filter(|one| one.answer.is_ok()) {
+        one.answer = match host.plan(&one.wants)? {
+            Decision::Plan(plan) => Ok(plan),
+            Decision::Refusal(refusal) => Err(No::refused(refusal, one, survey)),
+        };
+    }
+    Ok(())
+}
+
+fn plan_together(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) -> Result<(), Failure> {
+    let readable: Vec<usize> = (0..planned.len())
+        .filter(|index| planned.get(*index).is_some_and(|one| one.answer.is_ok()))
+        .collect();
+    let domains: Vec<Vec<Want>> = readable
+        .iter()
+        .filter_map(|index| Some(planned.get(*index)?.wants.clone()))
+        .collect();
+    let batch = match survey.map(|survey| plan_all(&domains, &survey.inventory)) {
+        Some(Ok(batch)) => batch,
+        _ => host.plan_all(&domains)?,
+    };
+    say(&batch, &readable, planned);
+    for (index, answer) in readable.into_iter().zip(batch.answers) {
+        let Some(one) = planned.get_mut(index) else { continue };
+        one.answer = answer.map_err(|refusal| {
+            let alone = host.plan(&one.wants);
+            let mut no = No::refused(refusal, one, survey);
+            if matches!(alone, Ok(Decision::Plan(_))) {
+                no.failure = no
+                    .failure
+                    .with(["would fit alone: the other files take its place".to_owned()]);
+            }
+            no
+        });
+    }
+    Ok(())
+}
+
+/// What holds for all of them together.
+fn say(batch: &Batch, readable: &[usize], planned: &[Planned]) {
+    let name = |at: &usize| {
+        readable
+            .get(*at)
+            .and_then(|index| planned.get(*index))
+            .map(|one| one.file.as_str())
+    };
+    if batch.repaired() {
+        let order: Vec<&str> = batch.order.iter().filter_map(name).collect();
+        note(format!("placed in another order than given: {}", order.join(", ")));
+    }
+    let refused = batch.answers.iter().filter(|answer| answer.is_err()).count();
+    if refused > 0 {
+        let (files, all) = (count(refused, "file"), batch.answers.len());
+        let verb = if refused == 1 { "does" } else { "do" };
+        note(format!(
+            "{files} of {all} {verb} not fit beside the others (placed one after the other, and with those that \
+             failed first: another arrangement may exist)"
+        ));
+    }
 }
 
 impl No {
-    fn refused(refusal: &Refusal, file: &str) -> Self {
-        let because = |reason: &Reason| Because {
-            parent: reason.parent().map(ToString::to_string),
-            reason: reason.to_string(),
+    fn refused(refusal: Box<Refusal>, one: &Planned, survey: Option<&Survey>) -> Self {
+        let want = one.wants.iter().find(|want| want.slot == refusal.slot);
+        let ways = match (want, survey) {
+            (Some(want), Some(survey)) if refusal.code == Code::Full => hint::ways(want, survey),
+            _ => Vec::new(),
         };
         Self {
-            code: refusal.code.as_str(),
-            message: refusal.to_string(),
-            slot: Some(refusal.slot.number()),
-            reasons: refusal.reasons.iter().map(because).collect(),
-            failure: Failure::from(refusal).within(file),
+            failure: Failure::from(&*refusal).within(&one.file).with(hint::line(&ways)),
+            refusal: Some(refusal),
+            ways,
         }
     }
 }
 
 impl From<Failure> for No {
     fn from(failure: Failure) -> Self {
-        let (code, message) = (failure.code().as_str(), failure.message().to_owned());
         Self {
-            code,
-            message,
-            slot: None,
-            reasons: Vec::new(),
             failure,
+            refusal: None,
+            ways: Vec::new(),
         }
-    }
-}
-
-fn people(planned: &[Planned], context: &Context) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    for one in planned {
-        for warning in &one.warnings {
-            note(format!("{}: warning: {warning}", one.file));
-        }
-        let plan = match &one.answer {
-            Ok(plan) => plan,
-            Err(no) => {
-                no.failure.report();
-                continue;
-            }
-        };
-        if plan.placements.is_empty() {
-            note(format!("{}: asks for nothing", one.file));
-        }
-        rows.extend(plan.placements.iter().map(|placement| {
-            [
-                one.file.clone(),
-                one.domain.name.escape_debug().to_string(),
-                placement.slot.to_string(),
-                placement.uuid.to_string(),
-                placement.type_id.to_string(),
-                placement.parent.to_string(),
-            ]
-        }));
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    context
-        .out
-        .table(["FILE", "DOMAIN", "SLOT", "UUID", "TYPE", "PARENT"], rows, "")
-}
-
-fn json(one: &Planned) -> Row<'_> {
-    let placements = one.answer.as_ref().map_or(&[][..], |plan| &plan.placements);
-    let device = |placement: &Placement| Device {
-        slot: placement.slot.number(),
-        uuid: placement.uuid,
-        r#type: placement.type_id.to_string(),
-        parent: placement.parent.to_string(),
-    };
-    Row {
-        file: &one.file,
-        domain_name: &one.domain.name,
-        domain_uuid: one.domain.uuid,
-        devices: placements.iter().map(device).collect(),
-        warnings: &one.warnings,
-        refusal: one.answer.as_ref().err(),
     }
 }

@@ -7,9 +7,7 @@ use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::note;
-use mdevkit_core::{
-    Alias, Ask, AtLeast, Domain, HostdevKind, Profile, Profiles, Request, Uuid, What, wants,
-};
+use mdevkit_core::{Alias, Ask, AtLeast, Domain, HostdevKind, Profile, Profiles, Request, Uuid, What, wants};
 use serde::Serialize;
 
 /// Show what a domain's XML asks for, and whether it is consistent
@@ -187,7 +185,8 @@ fn person(row: &Row<'_>) -> [String; 6] {
         row.policy.map(str::to_owned),
         row.parent.map(str::to_owned),
         row.numa.as_ref().map(|numa| format!("numa {numa}")),
-        row.apart.map(|apart| if apart { "apart" } else { "not apart" }.to_owned()),
+        row.apart
+            .map(|apart| if apart { "apart" } else { "not apart" }.to_owned()),
     ];
     let place: Vec<String> = place.into_iter().flatten().collect();
     [

@@ -75,7 +75,11 @@ impl Bar {
 
     /// `2 ports`, `1 port`.
     pub(crate) fn count(&self, count: u64) -> String {
-        let unit = if count == 1 { self.unit.trim_end_matches('s') } else { self.unit };
+        let unit = if count == 1 {
+            self.unit.trim_end_matches('s')
+        } else {
+            self.unit
+        };
         format!("{count} {unit}")
     }
 
