@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   argv ──► Call ──┬─ prepare ──► request in the XML? ─ no ─► 0
-//!                   │                  └─ yes ─► Host::acquire ──► 0, or one line on stderr
+//!                   │                  └─ yes ─► Host::wants ─► Host::acquire ─► Host::keep ─► 0, or one line on stderr
 //!                   ├─ release ──► Host::release ──► 0, always
 //!                   ├─ the daemon starts ──► Host::reconcile ──► 0, always
 //!                   └─ anything else ──► 0, as the first act

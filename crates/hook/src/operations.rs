@@ -24,7 +24,13 @@ pub(crate) fn prepare(host: &Host, log: &Log, name: &str, stdin: impl Read) -> O
     };
     let config = match host.config() {
         Ok(config) => config,
-        Err(error) => return Outcome::failed(error.code(), &error.to_string()),
+        Err(error) => {
+            let (code, headline) = (error.code(), error.to_string());
+            if let Some(uuid) = domain.uuid {
+                host.keep(&LastDecision::refused(uuid, name, code, &headline, None));
+            }
+            return Outcome::failed(code, &headline);
+        }
     };
     log.start(&config, name, "prepare");
     match acquire(host, &config, name, &domain) {

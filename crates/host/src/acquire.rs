@@ -201,13 +201,15 @@ impl Acquire<'_> {
             // Half of it, so that a GPU that is stuck leaves time for another one.
             let _lock = match self.state.gpu_lock(&gpu, self.run.sooner(self.limits.lock / 2)) {
                 Ok(lock) => lock,
-                Err(error @ HostError::Lock { .. }) => {
+                Err(error) => {
+                    let HostError::Lock { holder, .. } = &error else {
+                        return Err(error);
+                    };
                     log::warn!("{error}; trying the next");
-                    inventory.pgpu_mut(&gpu).busy = Some(error.to_string());
+                    inventory.pgpu_mut(&gpu).busy = Some(format!("{holder} has its lock"));
                     stuck = Some(error);
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             // What all of its parents have room for may have changed while the lock was waited for.
             inventory.forget_room(&gpu);

@@ -6,7 +6,7 @@ use crate::acquire::{self, By};
 use crate::removal::{self, Removal};
 use crate::{Deadline, Host, HostError};
 use mdevkit_core::ledger::{Actor, Owner};
-use mdevkit_core::{GroupName, Params, ParentName, Policy, Slot, TypeId, Uuid, Want, What};
+use mdevkit_core::{Because, GroupName, Params, ParentName, PgpuName, Policy, Slot, TypeId, Uuid, Want, What};
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +53,14 @@ impl ManualAsk {
 pub struct Made {
     /// The device.
     pub uuid: Uuid,
-    /// Where it is.
+    /// The physical GPU that it is on.
+    pub pgpu: PgpuName,
+    /// The parent that made it: the GPU itself, or one of its VFs.
     pub parent: ParentName,
     /// What it is.
     pub type_id: TypeId,
+    /// Why it is there.
+    pub because: Option<Because>,
 }
 
 impl Host {
@@ -80,8 +84,10 @@ impl Host {
             .ok_or(HostError::NoDevice { uuid: ask.uuid })?;
         Ok(Made {
             uuid: device.uuid,
+            pgpu: device.pgpu,
             parent: device.parent,
             type_id: device.type_id,
+            because: device.because,
         })
     }
 

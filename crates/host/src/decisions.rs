@@ -223,9 +223,8 @@ impl Host {
     }
 
     fn try_to_keep(&self, decision: &LastDecision) -> Result<(), HostError> {
-        let dir = self.decisions_dir();
+        let dir = durable::make_below(&self.root, DIR)?;
         let path = dir.join(format!("{}.json", decision.domain));
-        durable::make(&dir)?;
         let mut text = serde_json::to_string(decision).map_err(|error| HostError::Damaged {
             path: path.clone(),
             why: error.to_string(),

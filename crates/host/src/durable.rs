@@ -25,9 +25,21 @@ pub(crate) fn dir(root: &Root) -> PathBuf {
     root.path(DURABLE_DIR)
 }
 
-/// Makes a directory and those above it that are missing, for root alone, and checks that nobody else can write there.
-/// Opens 0.
-pub(crate) fn make(dir: &Path) -> Result<(), HostError> {
+/// Makes the directory, for root alone, and checks that nobody else can write there; gives its path. Opens 0.
+pub(crate) fn make(root: &Root) -> Result<PathBuf, HostError> {
+    let dir = dir(root);
+    make_dir(&dir)?;
+    Ok(dir)
+}
+
+/// The same for a directory in it.
+pub(crate) fn make_below(root: &Root, name: &str) -> Result<PathBuf, HostError> {
+    let dir = make(root)?.join(name);
+    make_dir(&dir)?;
+    Ok(dir)
+}
+
+fn make_dir(dir: &Path) -> Result<(), HostError> {
     let failed = |source| HostError::State {
         doing: "make",
         path: dir.to_owned(),

@@ -149,8 +149,8 @@ impl Host {
     }
 
     fn change_settings(&self, change: impl FnOnce(&mut Settings) -> Result<(), HostError>) -> Result<(), HostError> {
-        let (dir, path) = self.settings_file();
-        durable::make(&dir)?;
+        let (_, path) = self.settings_file();
+        let dir = durable::make(&self.root)?;
         let limit = self.config().unwrap_or_default().limits.lock;
         let _lock = Lock::take(dir.join("gpus.lock"), Deadline::after(limit))?;
         let before = self.settings()?;

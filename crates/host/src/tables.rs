@@ -4,12 +4,15 @@
 
 use crate::{Deadline, Host, HostError, InUse, Limits};
 use mdevkit_core::ledger::{Owner, State};
-use mdevkit_core::{Description, DeviceApi, ParentName, TypeId, TypeName, Uuid};
+use mdevkit_core::{Description, DeviceApi, ParentName, PgpuName, TypeId, TypeName, Uuid};
+use mdevkit_sysfs::mdev::Bus;
 use mdevkit_sysfs::{SysfsError, in_use};
 
 /// One type on one parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeRow {
+    /// The physical GPU.
+    pub pgpu: PgpuName,
     /// The parent.
     pub parent: ParentName,
     /// The type's id.
@@ -33,7 +36,9 @@ pub struct TypeRow {
 pub struct DeviceRow {
     /// Its identity.
     pub uuid: Uuid,
-    /// Where it is.
+    /// The physical GPU that it is on.
+    pub pgpu: PgpuName,
+    /// The parent that made it: the GPU itself, or one of its VFs.
     pub parent: ParentName,
     /// What it is; none while it is being made or removed.
     pub type_id: Option<TypeId>,
@@ -56,6 +61,7 @@ impl Host {
         let bus = self.bus();
         let mut rows = Vec::new();
         for parent in bus.parents()? {
+            let pgpu = pgpu_of(&bus, &parent);
             for id in bus.type_ids(&parent)? {
                 let mut problems = Vec::new();
                 let name = noted(bus.type_name(&parent, &id), &mut problems);
@@ -64,6 +70,7 @@ impl Host {
                 let available_instances = noted(bus.available(&parent, &id), &mut problems);
                 let read = description.as_deref().map(Description::read).unwrap_or_default();
                 rows.push(TypeRow {
+                    pgpu: pgpu.clone(),
                     parent: parent.clone(),
                     id,
                     name,
@@ -99,6 +106,7 @@ impl Host {
             };
             rows.push(DeviceRow {
                 uuid,
+                pgpu: pgpu_of(&bus, &device.parent),
                 parent: device.parent,
                 type_id: device.type_id,
                 type_name,
@@ -109,6 +117,12 @@ impl Host {
         }
         Ok(rows)
     }
+}
+
+/// A parent that left meanwhile, or whose link is odd, is its own GPU.
+fn pgpu_of(bus: &Bus<'_>, parent: &ParentName) -> PgpuName {
+    let found = bus.pgpu_of(parent).ok().flatten();
+    found.unwrap_or_else(|| parent.clone().into())
 }
 
 fn noted<T>(read: Result<Option<T>, SysfsError>, problems: &mut Vec<String>) -> Option<T> {

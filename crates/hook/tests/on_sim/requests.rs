@@ -1,6 +1,7 @@
 //! The first table of `prepare`: what the metadata asks for, and which hostdev is there.
 
 use crate::common::{Fixture, by_hand, device, domain, domain_uuid, hostdev, plain, requests};
+use mdevkit_host::DecisionOutcome;
 
 #[test]
 fn slot_and_alias() {
@@ -99,4 +100,76 @@ fn another_domains_device_by_hand() {
     assert!(answer.failed(1, "E-OWNED").contains("domain d1"));
     fixture.release("d2", &thief).done();
     assert_eq!(fixture.devices(), [device(1, 0)]);
+}
+
+#[test]
+fn what_was_decided_is_kept() {
+    let fixture = Fixture::new(&["v100dx:2"]);
+    let host = mdevkit_host::Host::new(mdevkit_host::Root::at(fixture.path("")));
+    let last = |number| host.decision(domain_uuid(number)).unwrap().unwrap();
+    fixture.prepare("d1", &domain(1, &["V100DX-32Q", "V100DX-32Q"])).done();
+    assert!(matches!(&last(1).outcome, DecisionOutcome::Placed(devices) if devices.len() == 2));
+    fixture.prepare("d2", &domain(2, &["V100DX-32Q"])).failed(1, "E-FULL");
+    let DecisionOutcome::Refused(refused) = last(2).outcome else {
+        panic!("it was refused")
+    };
+    assert_eq!((refused.code.as_str(), refused.reasons.len()), ("E-FULL", 2));
+    let never = by_hand(3, &requests("", r#"<m:request type="V100DX-4Q"/>"#), "");
+    fixture.prepare("d3", &never).failed(1, "E-NOHOSTDEV");
+    assert!(matches!(last(3).outcome, DecisionOutcome::Refused(refused) if refused.code == "E-NOHOSTDEV"));
+    fixture.prepare("d4", &plain(4)).done();
+    assert_eq!(host.decision(domain_uuid(4)).unwrap(), None, "it asked for nothing");
+    fixture.put("etc/mdevkit/config.toml", "[group.a]\ngpus = []\n");
+    let answer = fixture.prepare("d1", &domain(1, &["V100DX-32Q"]));
+    assert!(
+        answer.failed(4, "E-CONFIG").contains("line 2: group a is empty"),
+        "{answer:?}"
+    );
+    assert!(matches!(last(1).outcome, DecisionOutcome::Refused(refused) if refused.code == "E-CONFIG"));
+}
+
+#[test]
+fn a_profile_the_least_and_pinned_cpus() {
+    let fixture = Fixture::new(&["v100dx:8"]);
+    fixture.put(
+        "etc/mdevkit/config.toml",
+        "[profile.cad]\nclass = 'Q'\nframebuffer = 4096\n",
+    );
+    let device_of = |number| hostdev(device(number, 0), "<alias name='ua-mdevkit-0'/>");
+    let asks = |number, attributes: &str| {
+        let line = format!(r#"<m:request slot="0" {attributes}/>"#);
+        by_hand(number, &requests("", &line), &device_of(number))
+    };
+    fixture.prepare("d1", &asks(1, r#"profile="cad""#)).done();
+    let pinned =
+        asks(2, r#"framebuffer="8192" class="Q""#).replace("<devices>", "<vcpu cpuset='25-30'>2</vcpu><devices>");
+    fixture.prepare("d2", &pinned).done();
+    let made: Vec<_> = fixture
+        .sim
+        .devices()
+        .into_iter()
+        .map(|made| (made.parent, made.type_id))
+        .collect();
+    assert_eq!(
+        made,
+        [
+            ("0000:06:00.0".to_owned(), "nvidia-196".to_owned()),
+            ("0000:85:00.0".to_owned(), "nvidia-197".to_owned())
+        ]
+    );
+    let unknown = fixture.prepare("d3", &asks(3, r#"profile="cat""#));
+    assert!(unknown.failed(3, "E-REQUEST").contains("it has: cad"), "{unknown:?}");
+    fixture
+        .prepare("d4", &asks(4, r#"type="passthrough""#))
+        .failed(1, "E-BLOCKED");
+}
+
+#[test]
+fn settings_that_cannot_be_believed() {
+    let fixture = Fixture::new(&["mtty"]);
+    fixture.put("var/lib/mdevkit/gpus.json", "{");
+    let answer = fixture.prepare("d1", &domain(1, &["mtty-1"]));
+    assert!(answer.failed(4, "E-CONFIG").contains("gpus.json"), "{answer:?}");
+    assert!(fixture.devices().is_empty());
+    fixture.release("d1", &domain(1, &["mtty-1"])).done();
 }
