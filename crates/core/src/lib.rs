@@ -70,7 +70,7 @@ pub use inventory::{Available, Card, CardState, Inventory, Known, Offer, Parent,
 pub use names::{DeviceApi, PASSTHROUGH, TypeId, TypeName, TypeSpec};
 pub use params::Params;
 pub use pgpu::{GroupName, PciIds, PgpuName, ProfileName};
-pub use plan::{Answer, Batch, Because, Need, Placement, Plan, PolicyFrom, plan, plan_all};
+pub use plan::{Answer, Batch, Because, Beside, Need, Placement, Plan, PolicyFrom, plan, plan_all, plan_beside};
 pub use policy::Policy;
 pub use refusal::{Reason, Refusal, Why};
 pub use request::{Alias, DEVICES_PER_DOMAIN, Request, Slot};

@@ -4,6 +4,7 @@
 //! Invariant: an entry of a kind's order says the truth about the room of its GPU; whoever changes a room renews the
 //! entries of that GPU, and of no other. So a placement costs the logarithm of the number of GPUs, not the number.
 
+use super::Beside;
 use super::facts::{Facts, Fit};
 use crate::Policy;
 use crate::rule::{Large, Room};
@@ -58,7 +59,9 @@ pub(crate) struct Floor<'f, 'a> {
     pub(crate) rooms: Vec<Room>,
     /// How many devices of the domain that is being placed are on each site, and whether one of them wants to be alone.
     used: Vec<(u16, bool)>,
-    /// The sites that have one.
+    /// The same before any of them was placed.
+    before: Vec<(u16, bool)>,
+    /// The sites where one was placed.
     touched: Vec<usize>,
     /// The virtual functions that were named are taken, by kind of want.
     named: BTreeSet<usize>,
@@ -80,10 +83,25 @@ impl<'f, 'a> Floor<'f, 'a> {
             facts,
             rooms: facts.sites.iter().map(|site| site.start).collect(),
             used: vec![(0, false); facts.sites.len()],
+            before: vec![(0, false); facts.sites.len()],
             touched: Vec::new(),
             named: BTreeSet::new(),
             orders: facts.kinds.iter().map(|_| None).collect(),
         }
+    }
+
+    /// The same where the domain has devices already.
+    pub(crate) fn beside(facts: &'f Facts<'a>, devices: &[Beside]) -> Self {
+        let mut floor = Self::new(facts);
+        for device in devices {
+            let site = facts.sites.binary_search_by(|site| site.pgpu.cmp(&device.pgpu));
+            if let Some((count, alone)) = site.ok().and_then(|site| floor.used.get_mut(site)) {
+                *count = count.saturating_add(1);
+                *alone |= device.apart;
+            }
+        }
+        floor.before.clone_from(&floor.used);
+        floor
     }
 
     /// Places a domain's wants one after the other, each on its best GPU. Fails with the first want that finds none,
@@ -139,8 +157,8 @@ impl<'f, 'a> Floor<'f, 'a> {
     /// The next domain begins: nothing of it is anywhere yet.
     fn leave(&mut self) {
         for site in self.touched.drain(..) {
-            if let Some(used) = self.used.get_mut(site) {
-                *used = (0, false);
+            if let (Some(used), Some(before)) = (self.used.get_mut(site), self.before.get(site)) {
+                *used = *before;
             }
         }
         self.named.clear();
@@ -164,6 +182,13 @@ impl<'f, 'a> Floor<'f, 'a> {
             .find(|(key, _)| self.may_join(key.site, apart))
             .cloned()?;
         Some(self.choice(want, key.site, fit))
+    }
+
+    /// Whether the domain has a device on a site before any of these is placed, and whether that is to be alone.
+    pub(crate) fn had(&self, site: usize) -> (bool, bool) {
+        self.before
+            .get(site)
+            .map_or((false, false), |(count, alone)| (*count > 0, *alone))
     }
 
     /// Whether a device of the domain may be where others of it are.

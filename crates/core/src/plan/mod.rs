@@ -177,7 +177,26 @@ pub(crate) type Needs = BTreeSet<Need>;
 /// assert_eq!(plan(&[], &Inventory::new("host")), Answer::Needs(vec![Need::Parents]));
 /// ```
 pub fn plan(wants: &[Want], inventory: &Inventory) -> Answer {
-    match decide(wants, inventory) {
+    plan_beside(wants, &[], inventory)
+}
+
+/// A device that the domain has already, while the rest of its devices is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Where it is.
+    pub pgpu: PgpuName,
+    /// Whether it is to be the domain's only one there.
+    pub apart: bool,
+}
+
+/// The same for the rest of a domain's wants, when it has some of its devices already: who asks to be apart is.
+///
+/// ```
+/// use mdevkit_core::{plan_beside, Answer, Inventory, Need};
+/// assert_eq!(plan_beside(&[], &[], &Inventory::new("host")), Answer::Needs(vec![Need::Parents]));
+/// ```
+pub fn plan_beside(wants: &[Want], beside: &[Beside], inventory: &Inventory) -> Answer {
+    match decide(wants, beside, inventory) {
         Ok(plan) => Answer::Plan(plan),
         Err(Stop::Needs(needs)) => Answer::Needs(needs.into_iter().collect()),
         Err(Stop::Refusal(refusal)) => Answer::Refusal(refusal),
@@ -200,9 +219,9 @@ impl Stop {
     }
 }
 
-fn decide(wants: &[Want], inventory: &Inventory) -> Result<Plan, Stop> {
+fn decide(wants: &[Want], beside: &[Beside], inventory: &Inventory) -> Result<Plan, Stop> {
     let facts = facts::Facts::gather(wants, inventory)?;
-    let mut floor = floor::Floor::new(&facts);
+    let mut floor = floor::Floor::beside(&facts, beside);
     let everyone: Vec<usize> = (0..wants.len()).collect();
     let choices = place(&mut floor, &everyone).map_err(|stuck| explain::refusal(&facts, &stuck, inventory))?;
     let placements = assign::placements(wants, &facts, &everyone, &choices);

@@ -262,6 +262,24 @@ proptest! {
     }
 
     #[test]
+    fn the_rest_of_a_domain_keeps_apart_from_what_it_has(
+        drivers in proptest::collection::vec(any_driver(), 1..=4), wants in any_wants(4),
+        has in proptest::collection::vec((0..4_usize, any::<bool>()), 1..3),
+    ) {
+        let host = host(&drivers);
+        let beside: Vec<Beside> = has
+            .iter()
+            .map(|(index, apart)| Beside { pgpu: format!("0000:{:02x}:00.0", index + 6).parse().unwrap(), apart: *apart })
+            .collect();
+        if let Answer::Plan(plan) = plan_beside(&wants, &beside, &host) {
+            for (want, place) in wants.iter().zip(&plan.placements) {
+                let there = |device: &&Beside| device.pgpu == place.pgpu;
+                prop_assert!(!beside.iter().filter(there).any(|device| device.apart || want.apart), "{:?}", plan);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_enabled_or_cordoned_is_never_chosen(
         drivers in proptest::collection::vec(any_driver(), 1..=4),
         wants in any_wants(4),

@@ -155,11 +155,12 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             let Some(room) = self.floor.rooms.get(index) else {
                 continue;
             };
+            let (used, alone) = self.floor.had(index);
             let number = self.number(Class {
                 origin,
                 room: *room,
-                used: false,
-                alone: false,
+                used,
+                alone,
             });
             let count = counts.entry(number).or_default();
             *count = count.saturating_add(1);
@@ -320,15 +321,15 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
         for (origin, sites) in self.origins.iter().enumerate() {
             for site in sites {
                 if let Some(room) = self.floor.rooms.get(*site) {
-                    now.insert(
-                        *site,
+                    now.insert(*site, {
+                        let (used, alone) = self.floor.had(*site);
                         Class {
                             origin,
                             room: *room,
-                            used: false,
-                            alone: false,
-                        },
-                    );
+                            used,
+                            alone,
+                        }
+                    });
                 }
             }
         }
