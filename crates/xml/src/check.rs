@@ -83,7 +83,7 @@ fn unsettled(before: &Map<'_>, splices: &[Splice]) -> Option<String> {
         let mut at = kept.start;
         while let Some(element) = settled.next_if(|element| element.start < kept.end) {
             // One that holds a splice is read as it is now.
-            if element.start >= at && element.end <= kept.end && element.len() > STAND_IN.len() {
+            if element.start >= at && element.end <= kept.end {
                 text.push_str(before.text.get(at..element.start)?);
                 text.push_str(STAND_IN);
                 at = element.end;

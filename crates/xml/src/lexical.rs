@@ -30,30 +30,18 @@ pub(crate) fn split(name: &str) -> (&str, &str) {
     parts.unwrap_or(("", name))
 }
 
-/// Of each byte, whether a plain name can hold it (1) and begin with it (2): ASCII without the colon.
-const PLAIN: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        let start = byte.is_ascii_alphabetic() || byte == b'_';
-        let inner = start || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-        table[byte as usize] = (inner as u8) | ((start as u8) << 1);
-        byte += 1;
-    }
-    table
-};
-
-fn plain(byte: u8) -> u8 {
-    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+/// Whether a plain name, ASCII without the colon, can hold the byte.
+fn is_plain(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
 }
 
 /// A name that begins at a range's start: where it ends, and whether it is plain. What is not plain may not be a name.
 fn word(bytes: &[u8], range: Range<usize>) -> (usize, bool) {
     let start = range.start;
-    let end = find(bytes, range.clone(), |b| plain(b) == 0);
-    let begins = |at: usize| bytes.get(at).is_some_and(|b| plain(*b) > 1);
+    let end = find(bytes, range.clone(), |b| !is_plain(b));
+    let begins = |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_');
     let ended = end == range.end || bytes.get(end).is_some_and(|b| is_space(*b) || *b == b'=');
-    if ended && begins(start) && end > start {
+    if ended && begins(start) {
         (end, true)
     } else {
         (find(bytes, range, |b| is_space(b) || b == b'='), false)

@@ -6,9 +6,8 @@
 //! ```
 //! Invariant: as many frames as open elements; an element whose role is [`Role::Skip`] gives no role to what is in it.
 
-use super::hostdev::property;
 use super::order::{Order, among_devices, before_devices, before_metadata};
-use super::{Element, GraphicsAt, HostdevAt, Map, VideoAt};
+use super::{Element, HostdevAt, Map};
 use crate::error::{Limits, XmlError, XmlErrorKind as Kind, excerpt};
 use crate::lexical;
 use crate::namespace::Space;
@@ -16,9 +15,6 @@ use crate::scan::{Scanner, Tag, Token};
 use crate::{text, uuid};
 use std::borrow::Cow;
 use std::ops::Range;
-
-/// The longest `id` of an operating system that is kept, in bytes.
-const OS_ID: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -61,6 +57,10 @@ struct Frame<'a> {
     role: Role,
     element: Element<'a>,
 }
+
+/// A smaller element is read again in less time than it is remembered in, and many of them take more memory than the
+/// document. In bytes.
+const WORTHWHILE: usize = 64;
 
 /// Scans the document.
 pub(crate) fn map<'a>(text: &'a str, limits: &Limits) -> Result<Map<'a>, XmlError> {
@@ -206,22 +206,15 @@ impl<'a> Builder<'a> {
                 Role::Hostdev
             }
             (Some(Role::Devices { .. }), "graphics") => {
-                let kind = property(self.scanner.attrs(), "type").map(|kind| lexical::value(kind.raw));
-                self.map.graphics.push(GraphicsAt {
-                    kind,
-                    ..GraphicsAt::default()
-                });
+                self.graphics(tag)?;
                 Role::Graphics
             }
             (Some(Role::Devices { .. }), "video") => {
-                self.map.videos.push(VideoAt::default());
+                self.video(tag)?;
                 Role::Video
             }
             (Some(Role::Video), "model") => {
-                let none = property(self.scanner.attrs(), "type").is_some_and(|it| lexical::value(it.raw) == "none");
-                if let Some(video) = self.map.videos.last_mut() {
-                    video.none = none;
-                }
+                self.video_model();
                 Role::Skip
             }
             (Some(Role::Hostdev), "source") => Role::Source,
@@ -235,33 +228,6 @@ impl<'a> Builder<'a> {
             }
             _ => Role::Skip,
         })
-    }
-
-    fn domain(&mut self) {
-        let attrs = self.scanner.attrs();
-        self.map.kind = property(attrs, "type").map(|kind| lexical::value(kind.raw));
-        let declared = attrs.iter().filter_map(|attr| match lexical::split(attr.name) {
-            ("", "xmlns") => Some(("", lexical::value(attr.raw))),
-            ("xmlns", prefix) => Some((prefix, lexical::value(attr.raw))),
-            _ => None,
-        });
-        self.map.namespaces = declared.collect();
-    }
-
-    fn is_osinfo(&self, tag: &Tag<'a>, local: &str) -> bool {
-        tag.space == Space::Osinfo && lexical::split(tag.name).1 == local
-    }
-
-    /// The first `<libosinfo:os>` says which guest it is. An `id` that is no line of text is passed over: it is shown to
-    /// people, and it is somebody else's to correct.
-    fn os(&mut self) {
-        let id = self.scanner.attrs().iter().find(|attr| attr.name == "id");
-        if let (Some(id), None) = (id, &self.map.os) {
-            let id = lexical::value(id.raw);
-            if (1..=OS_ID).contains(&id.len()) && !id.contains(char::is_control) {
-                self.map.os = Some(id);
-            }
-        }
     }
 
     fn not_a_domain(&self, tag: &Tag<'a>) -> XmlError {
@@ -312,7 +278,7 @@ impl<'a> Builder<'a> {
                 parent.role,
                 Role::Domain | Role::Metadata | Role::Devices { first: true }
             );
-            if inside && role.is_settled() {
+            if inside && role.is_settled() && span.len() >= WORTHWHILE {
                 self.map.settled.push(span.clone());
             }
             match parent.role {

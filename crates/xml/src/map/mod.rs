@@ -3,17 +3,18 @@
 //! ```text
 //!  /domain ─┬─ name, uuid                       the first of each
 //!           ├─ metadata ─┬─ {ours}requests ── {ours}request      requests.rs, request.rs
-//!           │            └─ {libosinfo}libosinfo ── os
+//!           │            └─ {libosinfo}libosinfo ── os          around.rs
 //!           ├─ numatune, cputune, vcpu                           pinning.rs
 //!           └─ devices ─┬─ hostdev ─┬─ source ── address         hostdev.rs
 //!                       │           └─ alias
-//!                       └─ graphics, video ── model
+//!                       └─ graphics, video ── model            around.rs
 //! ```
 //! Invariant: elements are met by path, with names in no namespace, never by name alone: what looks alike inside
 //! foreign metadata, comments or CDATA is not seen. libvirt looks the same way (XPath `./devices/hostdev`).
 //!
 //! This file says what a map holds, `builder.rs` makes one, `order.rs` says where something new goes.
 
+mod around;
 mod builder;
 mod hostdev;
 mod order;

@@ -249,6 +249,21 @@ fn too_many_hostdevs_are_refused() {
 }
 
 #[test]
+fn too_many_displays_are_refused() {
+    for kind in ["graphics", "video"] {
+        let xml = |count: usize| {
+            format!(
+                "<domain><devices>{}</devices></domain>",
+                format!("<{kind}/>").repeat(count)
+            )
+        };
+        assert!(read(xml(4096).as_bytes()).is_ok());
+        let error = assert_quick(|| read(xml(1_000_000).as_bytes())).unwrap_err();
+        assert!(error.to_string().contains("more than 4096"), "{error}");
+    }
+}
+
+#[test]
 fn long_notes_are_refused_before_they_are_taken_apart() {
     let xml = format!(
         "<domain><metadata><r:requests xmlns:r='urn:mdevkit:domain:1' opened='{}?'/></metadata></domain>",
