@@ -24,6 +24,9 @@ impl IdSet {
     /// One more than the largest number that a set can have.
     pub const MOST: u32 = 16384;
 
+    /// The longest text that is read (bytes): 256 ranges of large numbers.
+    pub const LONGEST: usize = 4096;
+
     /// The numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied()
@@ -65,22 +68,33 @@ impl FromStr for IdSet {
                 .flatten()
                 .ok_or_else(bad)
         };
-        let mut ids = BTreeSet::new();
+        if text.len() > Self::LONGEST {
+            return Err(bad());
+        }
+        // A range costs its length however often it comes, so it is drawn into a plain row first.
+        let mut row = vec![false; Self::MOST as usize];
+        let mut draw = |from: u32, to: u32, member: bool| {
+            if let Some(ids) = row.get_mut(from as usize..=to as usize) {
+                ids.fill(member);
+            }
+        };
         for part in text.trim().split(',') {
             let part = part.trim();
             if let Some(excluded) = part.strip_prefix('^') {
-                ids.remove(&number(excluded)?);
+                let id = number(excluded)?;
+                draw(id, id, false);
             } else if let Some((from, to)) = part.split_once('-') {
                 let (from, to) = (number(from)?, number(to)?);
                 if from > to {
                     return Err(bad());
                 }
-                ids.extend(from..=to);
+                draw(from, to, true);
             } else {
-                ids.insert(number(part)?);
+                let id = number(part)?;
+                draw(id, id, true);
             }
         }
-        Ok(Self(ids))
+        Ok((0..).zip(row).filter_map(|(id, member)| member.then_some(id)).collect())
     }
 }
 
