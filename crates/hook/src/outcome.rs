@@ -25,7 +25,7 @@ impl Outcome {
     }
 
     /// ```text
-    /// mdevkit[E-FULL]: no V100DX-4Q left: 8 parents are full
+    /// mdevkit[E-FULL]: no V100DX-4Q left: 8 GPUs are full
     /// ```
     pub(crate) fn failed(code: Code, why: &str) -> Self {
         let mut line = format!("mdevkit[{code}]: {why}").replace(char::is_control, " ");

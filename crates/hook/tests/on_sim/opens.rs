@@ -38,3 +38,18 @@ fn a_domain_without_a_request_opens_nothing() {
         assert_eq!(all.len(), floor.len(), "{operation}: {}", all.join("\n"));
     }
 }
+
+#[test]
+fn the_hosts_nodes_are_read_only_for_who_is_pinned_and_cares() {
+    let fixture = Fixture::new(&["v100dx:8"]);
+    let plain = domain(1, &["nvidia-196"]);
+    let pinned = plain.replace("<devices>", "<vcpu cpuset='25'>1</vcpu><devices>");
+    let careless = pinned.replace("type=\"nvidia-196\"", "type=\"nvidia-196\" numa=\"ignore\"");
+    assert_ne!(careless, pinned);
+    for (xml, read) in [(&plain, false), (&careless, false), (&pinned, true)] {
+        let opened = opened(&fixture, &["d1", "prepare", "begin", "-"], xml);
+        let nodes = opened.iter().any(|line| line.contains("devices/system/node"));
+        assert_eq!(nodes, read, "{xml}");
+        fixture.release("d1", xml).done();
+    }
+}

@@ -1,7 +1,7 @@
 //! Devices that a person makes and removes, and the tables that a person reads.
 
 use crate::common::{Fixture, device};
-use mdevkit_core::{Code, TypeSpec, Uuid};
+use mdevkit_core::{AtLeast, Code, TypeSpec, Uuid, What};
 use mdevkit_host::{Config, ManualAsk, Removal};
 
 fn ask(spec: &str, uuid: Uuid) -> ManualAsk {
@@ -27,6 +27,39 @@ fn what_a_person_made_a_person_removes_and_nothing_else() {
     }
     assert_eq!(fixture.host.remove(device(7, 0)).unwrap(), Removal::Removed);
     assert_eq!(fixture.devices().len(), 2);
+}
+
+#[test]
+fn a_person_may_ask_for_the_least_that_is_needed_from_a_group() {
+    let fixture = Fixture::new(&["v100dx:2"]);
+    fixture.put("etc/mdevkit/config.toml", "[group.cad]\ngpus = ['0000:07:00.0']\n");
+    let least = AtLeast {
+        framebuffer_mib: Some(6000),
+        ..AtLeast::default()
+    };
+    let ask = ManualAsk {
+        group: Some("cad".parse().unwrap()),
+        ..ManualAsk::new(What::AtLeast(least), device(7, 0))
+    };
+    let made = fixture.host.create(&ask).unwrap();
+    assert_eq!(
+        (made.pgpu.as_str(), made.type_id.as_str()),
+        ("0000:07:00.0", "nvidia-197")
+    );
+    assert!(made.because.unwrap().to_string().contains("only this GPU had room"));
+}
+
+#[test]
+fn a_row_of_a_virtual_function_names_its_gpu() {
+    let fixture = Fixture::new(&["a40:1"]);
+    fixture.start(1, &["A40-8Q"]).unwrap();
+    let types = fixture.host.types().unwrap();
+    assert!(
+        types
+            .iter()
+            .all(|row| row.pgpu.as_str() == "0000:3b:00.0" && row.parent != *row.pgpu.as_parent())
+    );
+    assert_eq!(fixture.host.devices().unwrap()[0].pgpu.as_str(), "0000:3b:00.0");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A start by physical GPU: virtual functions, groups, locks and rules on one guest.
 
 use crate::common::{Fixture, device, domain_uuid, quick, start, want, wants};
-use mdevkit_core::{AtLeast, Code, Want, What, Why};
+use mdevkit_core::{AtLeast, Code, Policy, Want, What, Why};
 use mdevkit_host::{Decision, HostError, How};
 
 fn at_least(domain: u32, slot: u16, framebuffer_mib: u32) -> Want {
@@ -58,19 +58,34 @@ fn a_vf_that_refuses_does_not_speak_for_its_gpu() {
 
 #[test]
 fn room_that_goes_while_the_lock_is_waited_for_is_seen() {
-    let fixture = Fixture::new(&["v100dx:2"]);
-    fixture.start(8, &["V100DX-8Q"]).unwrap();
-    fixture.end(8);
-    let held = lock(&fixture, "gpu-0000:06:00.0.lock");
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| fixture.start(1, &["V100DX-8Q"]));
-        std::thread::sleep(std::time::Duration::from_millis(60));
-        // The driver runs one type at a time: another one takes all of the GPU's room for this one.
-        fixture.foreign("0000:06:00.0", "nvidia-194", device(7, 7));
-        drop(held);
-        let acquired = waiting.join().unwrap().unwrap();
-        assert_eq!(acquired[0].pgpu.as_str(), "0000:07:00.0");
-    });
+    // What somebody else makes meanwhile on the chosen GPU: of a type that shuts it, or of one that leaves it less room
+    // than another GPU has.
+    for (meanwhile, policy) in [("nvidia-194", None), ("nvidia-197", Some(Policy::BreadthFirst))] {
+        let fixture = Fixture::new(&["v100dx:2"]);
+        fixture.start(8, &["V100DX-8Q"]).unwrap();
+        fixture.end(8);
+        let held = lock(&fixture, "gpu-0000:06:00.0.lock");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let want = Want {
+                    policy,
+                    ..want(1, 0, "V100DX-8Q")
+                };
+                fixture.start_with(1, &[want], &quick())
+            });
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            fixture.foreign("0000:06:00.0", meanwhile, device(7, 7));
+            drop(held);
+            let acquired = waiting.join().unwrap().unwrap();
+            assert_eq!(acquired[0].pgpu.as_str(), "0000:07:00.0", "{meanwhile}");
+        });
+        let log = std::fs::read_to_string(fixture.path("sim/log")).unwrap();
+        assert!(
+            log.lines()
+                .all(|line| !line.contains("op=create") || line.contains("result=ok")),
+            "no create was tried in vain: {log}"
+        );
+    }
 }
 
 #[test]
