@@ -34,6 +34,7 @@ fn a_person_may_ask_for_the_least_that_is_needed_from_a_group() {
     let fixture = Fixture::new(&["v100dx:2"]);
     fixture.put("etc/mdevkit/config.toml", "[group.cad]\ngpus = ['0000:07:00.0']\n");
     let least = AtLeast {
+        series: Some("Q".parse().unwrap()),
         framebuffer_mib: Some(6000),
         ..AtLeast::default()
     };
