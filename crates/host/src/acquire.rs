@@ -9,7 +9,9 @@ use crate::removal::{self, Removal};
 use crate::state::StateDir;
 use crate::{Config, Deadline, Host, HostError, Limits, admission, process};
 use mdevkit_core::ledger::{Actor, Daemon, Event, Framework, Owner, Record, State};
-use mdevkit_core::{Because, Inventory, PASSTHROUGH, ParentName, PgpuName, Placement, TypeId, Uuid, Want, What};
+use mdevkit_core::{
+    Because, Beside, Inventory, PASSTHROUGH, ParentName, PgpuName, Placement, TypeId, Uuid, Want, What,
+};
 use mdevkit_sysfs::mdev::{CreateError, Readiness};
 use std::time::{Duration, Instant};
 
@@ -158,7 +160,7 @@ impl Acquire<'_> {
         }
         let mut inventory = self.host.inventory(self.config)?;
         // All of them are planned before the first is made, so that a refusal costs nothing.
-        match look::decide(&self.eyes, &missing, &mut inventory)? {
+        match look::decide(&self.eyes, &missing, &beside(wants, &acquired), &mut inventory)? {
             Decision::Refusal(refusal) => return Err(HostError::Refused(refusal)),
             Decision::Plan(plan) => {
                 let os = match self.by {
@@ -170,7 +172,7 @@ impl Acquire<'_> {
         }
         while let Some((want, _)) = missing.split_first() {
             self.in_time()?;
-            let placement = self.place(&missing, &mut inventory)?;
+            let placement = self.place(&missing, &beside(wants, &acquired), &mut inventory)?;
             made.push(want.uuid);
             self.finish(want, &placement)?;
             inventory.forget_room(&placement.pgpu);
@@ -189,11 +191,11 @@ impl Acquire<'_> {
     }
 
     /// Creates the first of the wants: the plan's choice, or the next one while others win the races.
-    fn place(&self, wants: &[Want], inventory: &mut Inventory) -> Result<Placement, HostError> {
+    fn place(&self, wants: &[Want], beside: &[Beside], inventory: &mut Inventory) -> Result<Placement, HostError> {
         let mut stuck = None;
         for _ in 0..TRIES {
             self.in_time()?;
-            let gpu = match first(look::decide(&self.eyes, wants, inventory)?) {
+            let gpu = match first(look::decide(&self.eyes, wants, beside, inventory)?) {
                 Ok(choice) => choice.pgpu,
                 // That a lock was not to be had says more than what is left without its GPU.
                 Err(error) => return Err(stuck.unwrap_or(error)),
@@ -213,7 +215,7 @@ impl Acquire<'_> {
             };
             // What all of its parents have room for may have changed while the lock was waited for.
             inventory.forget_room(&gpu);
-            let choice = match first(look::decide(&self.eyes, wants, inventory)?) {
+            let choice = match first(look::decide(&self.eyes, wants, beside, inventory)?) {
                 Ok(choice) => choice,
                 Err(error) => return Err(stuck.unwrap_or(error)),
             };
@@ -361,6 +363,17 @@ impl Acquire<'_> {
     pub(crate) fn lock_deadline(&self) -> Deadline {
         self.run.sooner(self.limits.lock)
     }
+}
+
+/// What the domain has already, for those of its devices that are yet to be made.
+fn beside(wants: &[Want], acquired: &[Acquired]) -> Vec<Beside> {
+    acquired
+        .iter()
+        .map(|device| Beside {
+            pgpu: device.pgpu.clone(),
+            apart: wants.iter().any(|want| want.uuid == device.uuid && want.apart),
+        })
+        .collect()
 }
 
 /// The first placement of a plan; a plan has one for each want, and nobody plans for none.

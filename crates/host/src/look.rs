@@ -6,8 +6,8 @@
 use crate::{Config, Host, HostError, cards};
 use mdevkit_core::rule::PlacementFile;
 use mdevkit_core::{
-    Answer, Batch, Bdf, Inventory, Known, Need, Offer, Parent, ParentName, PgpuName, Plan, Refusal, Resident, TypeId,
-    Want, plan, plan_all,
+    Answer, Batch, Bdf, Beside, Inventory, Known, Need, Offer, Parent, ParentName, PgpuName, Plan, Refusal, Resident,
+    TypeId, Want, plan_all, plan_beside,
 };
 use mdevkit_sysfs::SysfsError;
 use mdevkit_sysfs::mdev::Bus;
@@ -31,7 +31,7 @@ impl Host {
     /// # Errors
     /// sysfs, the configuration or the run-time settings cannot be read.
     pub fn plan(&self, wants: &[Want]) -> Result<Decision, HostError> {
-        decide(&self.eyes(), wants, &mut self.inventory(&self.config()?)?)
+        decide(&self.eyes(), wants, &[], &mut self.inventory(&self.config()?)?)
     }
 
     /// Where the devices of several domains would go together. Looks, and makes nothing.
@@ -73,10 +73,15 @@ impl Host {
     }
 }
 
-/// Plans, reading what is needed as it is asked for.
-pub(crate) fn decide(eyes: &Eyes<'_>, wants: &[Want], inventory: &mut Inventory) -> Result<Decision, HostError> {
+/// Plans beside the devices that the domain has already, reading what is needed as it is asked for.
+pub(crate) fn decide(
+    eyes: &Eyes<'_>,
+    wants: &[Want],
+    beside: &[Beside],
+    inventory: &mut Inventory,
+) -> Result<Decision, HostError> {
     for _ in 0..ROUNDS {
-        match plan(wants, inventory) {
+        match plan_beside(wants, beside, inventory) {
             Answer::Plan(plan) => return Ok(Decision::Plan(plan)),
             Answer::Refusal(refusal) => return Ok(Decision::Refusal(refusal)),
             Answer::Needs(needs) => {

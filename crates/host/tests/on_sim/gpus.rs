@@ -190,6 +190,31 @@ fn a_whole_card_is_not_made_at_a_start() {
 }
 
 #[test]
+fn who_wants_to_be_apart_is_from_devices_made_before_too() {
+    let fixture = Fixture::new(&["v100dx:2"]);
+    let apart = |slot| Want {
+        apart: true,
+        ..want(1, slot, "V100DX-4Q")
+    };
+    let gpus = |acquired: Vec<mdevkit_host::Acquired>| -> Vec<String> {
+        acquired.into_iter().map(|device| device.pgpu.to_string()).collect()
+    };
+    let made = fixture
+        .start_with(1, &[apart(0), want(1, 1, "V100DX-4Q")], &quick())
+        .unwrap();
+    assert_eq!(gpus(made), ["0000:06:00.0", "0000:07:00.0"]);
+    // One of them was lost: the other one is there when it is made again.
+    fixture.sim.control(&format!("vanish {}\n", device(1, 1))).unwrap();
+    let again = fixture
+        .start_with(1, &[apart(0), want(1, 1, "V100DX-4Q")], &quick())
+        .unwrap();
+    assert_eq!(gpus(again), ["0000:06:00.0", "0000:07:00.0"]);
+    let third = [apart(0), want(1, 1, "V100DX-4Q"), apart(2)];
+    assert_eq!(fixture.start_with(1, &third, &quick()).unwrap_err().code(), Code::Full);
+    assert_eq!(fixture.devices().len(), 2);
+}
+
+#[test]
 fn several_domains_are_planned_together() {
     let fixture = Fixture::new(&["v100dx:2"]);
     let domains = [

@@ -216,3 +216,20 @@ fn placement_ids_of_mixed_sizes_are_seen() {
         card.residents
     );
 }
+
+#[test]
+fn every_known_board_is_read_without_a_problem() {
+    for board in mdevkit_sim::Sim::known_boards() {
+        let fixture = Fixture::new(&[&board.name]);
+        let survey = fixture.host.survey().unwrap();
+        assert!(!survey.gpus.is_empty(), "{}", board.name);
+        for gpu in &survey.gpus {
+            assert!(gpu.problems.is_empty(), "{}: {:?}", board.name, gpu.problems);
+            assert_eq!(gpu.rule.contradiction, None, "{}", board.name);
+            assert_eq!(gpu.state, "empty", "{}", board.name);
+        }
+        let rows = capacity(&survey.inventory).expect("nothing is missing");
+        let room = |gpu: &PgpuRow| rows.iter().any(|row| row.pgpu == gpu.name && row.available > 0);
+        assert!(survey.gpus.iter().all(room), "{}", board.name);
+    }
+}
