@@ -145,7 +145,15 @@ impl Eyes<'_> {
             }),
             Need::Residents => inventory.residents = known(residents(bus).map(Some), ""),
             Need::Placements(name) => self.placements(name, inventory),
-            Need::Cards => inventory.cards = known(cards::read(self, inventory).map(Some), ""),
+            Need::Cards => {
+                let cards = known(cards::read(self, inventory).map(Some), "");
+                // What is asked of every GPU was read with the card.
+                for card in cards.get().into_iter().flatten() {
+                    let pgpu = inventory.pgpu_mut(&card.name);
+                    (pgpu.ids, pgpu.numa_node) = (Known::Is(Some(card.ids)), Known::Is(card.numa_node));
+                }
+                inventory.cards = cards;
+            }
         }
         Ok(())
     }
