@@ -9,7 +9,7 @@ use crate::out::{note, plain};
 use mdevkit_core::ledger::Owner;
 use mdevkit_core::rule::TypeFacts;
 use mdevkit_core::{
-    Capacity, Code, GroupName, PASSTHROUGH, ParentName, PgpuName, TypeId, TypeName, TypeSpec, Uuid, capacity,
+    Capacity, Code, GroupName, Known, PASSTHROUGH, ParentName, PgpuName, TypeId, TypeName, TypeSpec, Uuid, capacity,
 };
 use mdevkit_host::{CONFIG, Config, Finding, Host, HostError, PgpuRow, ResidentRow, Survey};
 use std::collections::BTreeMap;
@@ -18,8 +18,25 @@ use std::collections::BTreeMap;
 pub(crate) fn survey(context: &Context) -> Result<Survey, Failure> {
     let host = context.host();
     let config = host.config()?;
-    let survey = host.survey()?;
+    let survey = all(&host)?;
     warn(&host, &config)?;
+    Ok(survey)
+}
+
+/// All of the host, with no word about its configuration.
+pub(crate) fn all(host: &Host) -> Result<Survey, HostError> {
+    let mut survey = host.survey()?;
+    let cards: Vec<_> = survey.inventory.cards.get().into_iter().flatten().cloned().collect();
+    // What is known of a card that has no parents stands in its own row.
+    for card in cards {
+        let gpu = survey.inventory.pgpu_mut(&card.name);
+        if gpu.ids.is_not_yet() {
+            gpu.ids = Known::Is(Some(card.ids));
+        }
+        if gpu.numa_node.is_not_yet() {
+            gpu.numa_node = Known::Is(card.numa_node);
+        }
+    }
     Ok(survey)
 }
 

@@ -4,6 +4,7 @@ use crate::ask::AskArgs;
 use crate::cli::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::look;
 use crate::{hint, random};
 use mdevkit_core::{Ask, Code, GroupName, Params, ParentName, Policy, Request, Slot, Uuid, Want, What};
 use mdevkit_host::{Config, Host, HostError, ManualAsk};
@@ -113,7 +114,7 @@ impl Args {
 fn refused(error: HostError, ask: &ManualAsk, host: &Host) -> Failure {
     let full = matches!(&error, HostError::Refused(refusal) if refusal.code == Code::Full);
     let failure = Failure::from(error);
-    let (true, Ok(slot), Ok(survey)) = (full, Slot::new(0), host.survey()) else {
+    let (true, Ok(slot), Ok(survey)) = (full, Slot::new(0), look::all(host)) else {
         return failure;
     };
     let want = Want {

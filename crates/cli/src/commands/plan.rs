@@ -10,8 +10,9 @@ use crate::failure::Failure;
 use crate::hint::{self, Way};
 use crate::look;
 use crate::out::{count, note};
-use mdevkit_core::{Batch, Code, Domain, Plan, Refusal, Want, plan_all};
-use mdevkit_host::{Config, Decision, Host, Survey};
+use mdevkit_core::{Batch, Code, Domain, IdSet, PASSTHROUGH, Plan, Refusal, Want, plan_all};
+use mdevkit_host::{Config, Decision, Host, HostError, Survey};
+use std::collections::BTreeMap;
 
 /// Show whether domains' devices would fit now, all of them together, and where; or why not
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ impl Args {
         let host = context.host();
         let config = host.config()?;
         // The ledger is root's; a plan is for everybody.
-        let survey = host.survey();
+        let survey = look::all(&host);
         if let Err(error) = &survey {
             context
                 .out
@@ -89,6 +90,9 @@ impl Args {
             plan_together(&mut planned, &host, survey.as_ref())?;
         } else {
             plan_each(&mut planned, &host, survey.as_ref())?;
+        }
+        for one in &mut planned {
+            admit(one, &host);
         }
         if context.out.json {
             context.out.json(&rows::json(&planned))?;
@@ -171,13 +175,15 @@ fn plan_together(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) 
         Some(Ok(batch)) => batch,
         _ => host.plan_all(&domains)?,
     };
-    say(&batch, &readable, planned);
+    say_order(&batch, &readable, planned);
+    let all = readable.len();
+    let mut beside = 0;
     for (index, answer) in readable.into_iter().zip(batch.answers) {
         let Some(one) = planned.get_mut(index) else { continue };
         one.answer = answer.map_err(|refusal| {
-            let alone = host.plan(&one.wants);
             let mut no = No::refused(refusal, one, survey);
-            if matches!(alone, Ok(Decision::Plan(_))) {
+            if matches!(host.plan(&one.wants), Ok(Decision::Plan(_))) {
+                beside += 1;
                 no.failure = no
                     .failure
                     .with(["would fit alone: the other files take its place".to_owned()]);
@@ -185,29 +191,52 @@ fn plan_together(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) 
             no
         });
     }
+    if beside > 0 {
+        let verb = if beside == 1 { "does" } else { "do" };
+        note(format!(
+            "{} of {all} {verb} not fit beside the others; they were placed one after the other, and again with \
+             those first that had no place: another arrangement may exist",
+            count(beside, "file")
+        ));
+    }
     Ok(())
 }
 
-/// What holds for all of them together.
-fn say(batch: &Batch, readable: &[usize], planned: &[Planned]) {
-    let name = |at: &usize| {
-        readable
-            .get(*at)
-            .and_then(|index| planned.get(*index))
-            .map(|one| one.file.as_str())
-    };
+/// A vendor's rules on what one guest may have: a start would be refused for them, or warn.
+fn admit(one: &mut Planned, host: &Host) {
+    let Ok(plan) = &one.answer else { return };
+    let whole = plan
+        .placements
+        .iter()
+        .filter(|place| place.type_id.as_str() == PASSTHROUGH);
+    one.warnings
+        .extend(whole.map(|place| HostError::Passthrough { slot: place.slot }.to_string()));
+    let findings = host.admission(plan, one.domain.os.as_deref());
+    if let Some(finding) = findings.iter().find(|finding| finding.refuses) {
+        one.answer = Err(No::from(
+            Failure::new(Code::Rule, finding.to_string()).within(&one.file),
+        ));
+        return;
+    }
+    // What several devices have in common is said once.
+    let mut slots: BTreeMap<(&str, &str), Vec<u32>> = BTreeMap::new();
+    for finding in &findings {
+        let alike = slots.entry((finding.rule, &finding.message)).or_default();
+        alike.push(finding.slot.number().into());
+    }
+    for ((rule, message), slots) in slots {
+        let s = if slots.len() == 1 { "" } else { "s" };
+        let slots: IdSet = slots.into_iter().collect();
+        one.warnings.push(format!("{rule}: slot{s} {slots}: {message}"));
+    }
+}
+
+/// Says when the order given did not do, and another one did better.
+fn say_order(batch: &Batch, readable: &[usize], planned: &[Planned]) {
     if batch.repaired() {
+        let name = |at: &usize| Some(planned.get(*readable.get(*at)?)?.file.as_str());
         let order: Vec<&str> = batch.order.iter().filter_map(name).collect();
         note(format!("placed in another order than given: {}", order.join(", ")));
-    }
-    let refused = batch.answers.iter().filter(|answer| answer.is_err()).count();
-    if refused > 0 {
-        let (files, all) = (count(refused, "file"), batch.answers.len());
-        let verb = if refused == 1 { "does" } else { "do" };
-        note(format!(
-            "{files} of {all} {verb} not fit beside the others (placed one after the other, and with those that \
-             failed first: another arrangement may exist)"
-        ));
     }
 }
 

@@ -4,6 +4,7 @@ use super::meant;
 use crate::cli::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::look;
 use crate::out::{count, note};
 use mdevkit_core::{ParentName, PgpuName};
 use mdevkit_host::{Host, Survey};
@@ -58,7 +59,7 @@ struct Answer<'a> {
 impl Switch {
     pub(super) fn run(self, context: &Context, cordoned: bool) -> Result<Exit, Failure> {
         let host = context.host();
-        let survey = host.survey()?;
+        let survey = look::all(&host)?;
         let gpu = meant(&host, &survey, &self.gpu)?;
         let changed = set(&host, &survey, &gpu, cordoned, self.dry_run)?;
         let row = survey.gpus.iter().find(|row| row.name == gpu);

@@ -51,7 +51,7 @@ struct Answer<'a> {
 impl Args {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let host = context.host();
-        let before = host.survey()?;
+        let before = look::all(&host)?;
         let gpu = meant(&host, &before, &self.gpu)?;
         let mut cordoned = before.inventory.rulebook.cordoned(&gpu);
         if self.cordon {
@@ -63,7 +63,7 @@ impl Args {
             }
         }
         // What came before the cordon is seen only after it.
-        let survey = if self.cordon { host.survey()? } else { before };
+        let survey = if self.cordon { look::all(&host)? } else { before };
         let capacities = look::capacities(&survey)?;
         let row = survey.gpus.iter().find(|row| row.name == gpu);
         let measure = row.map(|row| Measure::of(row, &survey, &capacities));

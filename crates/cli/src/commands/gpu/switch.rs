@@ -62,7 +62,7 @@ struct Answer<'a> {
 impl Switch {
     pub(super) fn run(self, context: &Context, enabled: bool) -> Result<Exit, Failure> {
         let host = context.host();
-        let survey = host.survey()?;
+        let survey = look::all(&host)?;
         let gpu = meant(&host, &survey, &self.gpu)?;
         let (type_id, was) = self.type_id(&survey, &gpu)?;
         if !self.dry_run {
