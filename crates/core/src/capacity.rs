@@ -6,7 +6,9 @@
 use crate::plan::explain::no_room_for;
 use crate::plan::facts::{Facts, Site};
 use crate::plan::{Need, Stop};
+use crate::rule::GpuFacts;
 use crate::{CardState, GroupName, Inventory, PASSTHROUGH, PgpuName, TypeId, TypeName, Why};
+use std::collections::BTreeMap;
 
 /// One type on one physical GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,22 @@ pub fn capacity(inventory: &Inventory) -> Result<Vec<Capacity>, Vec<Need>> {
     Ok(rows)
 }
 
+/// What every physical GPU is to the capacity rules ([`crate::rule`]), its own rule included: the configured one, else
+/// the one that was found out.
+///
+/// ```
+/// use mdevkit_core::{rule_facts, Inventory, Need};
+/// assert_eq!(rule_facts(&Inventory::new("host")), Err(vec![Need::Parents]));
+/// ```
+///
+/// # Errors
+/// What it depends on and nobody has read: all of the inventory.
+pub fn rule_facts(inventory: &Inventory) -> Result<BTreeMap<PgpuName, GpuFacts>, Vec<Need>> {
+    let facts = Facts::gather_everything(&[], inventory).map_err(Stop::needs)?;
+    let of = |site: &Site<'_>| (site.pgpu.clone(), site.gpu.facts().clone());
+    Ok(facts.sites.iter().map(of).collect())
+}
+
 fn group(site: &Site<'_>, inventory: &Inventory) -> Option<GroupName> {
     let ids = || inventory.pgpu(site.pgpu).ids.get().copied().flatten();
     site.group
@@ -86,12 +104,8 @@ fn group(site: &Site<'_>, inventory: &Inventory) -> Option<GroupName> {
 
 /// What a type is called, and whether it may be made there.
 fn told(site: &Site<'_>, id: &TypeId, inventory: &Inventory) -> (Option<TypeName>, bool) {
-    let name = site
-        .parents
-        .iter()
-        .find_map(|parent| parent.get(id)?.name.get())
-        .cloned()
-        .flatten();
+    let mut parents = site.parents.iter().copied().chain(inventory.parents());
+    let name = parents.find_map(|parent| parent.get(id)?.name.get()).cloned().flatten();
     let enabled = inventory.rulebook.enabled(site.pgpu, site.group, id, name.as_ref());
     (name, enabled.unwrap_or(false))
 }

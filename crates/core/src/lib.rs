@@ -59,7 +59,7 @@ mod wants;
 pub use address::{Bdf, ParentName};
 pub use admission::{Admittee, Finding, admit};
 pub use ask::{Ask, AtLeast, Numa, Profile, Profiles, Series, What};
-pub use capacity::{Capacity, capacity};
+pub use capacity::{Capacity, capacity, rule_facts};
 pub use code::Code;
 pub use description::{Description, Resolution};
 pub use domain::{Domain, Hostdev, HostdevKind, Pinning, RequestSet};

@@ -170,27 +170,29 @@ impl Acquire<'_> {
                 admission::check(self.host.bus(), wants, &plan, &acquired, &inventory, os)?;
             }
         }
-        while let Some((want, _)) = missing.split_first() {
+        while !missing.is_empty() {
             self.in_time()?;
             let placement = self.place(&missing, &beside(wants, &acquired), &mut inventory)?;
-            made.push(want.uuid);
-            self.finish(want, &placement)?;
+            made.push(placement.uuid);
+            if let Some(want) = missing.iter().find(|want| want.uuid == placement.uuid) {
+                self.finish(want, &placement)?;
+            }
             inventory.forget_room(&placement.pgpu);
+            missing.retain(|want| want.uuid != placement.uuid);
             acquired.push(Acquired {
-                uuid: want.uuid,
+                uuid: placement.uuid,
                 pgpu: placement.pgpu,
                 parent: placement.parent,
                 type_id: placement.type_id,
                 how: How::Created,
                 because: Some(placement.because),
             });
-            missing.remove(0);
         }
         acquired.sort_by_key(|device| wants.iter().position(|want| want.uuid == device.uuid));
         Ok(acquired)
     }
 
-    /// Creates the first of the wants: the plan's choice, or the next one while others win the races.
+    /// Creates one of the wants, the plan's first: the plan's choice, or the next one while others win the races.
     fn place(&self, wants: &[Want], beside: &[Beside], inventory: &mut Inventory) -> Result<Placement, HostError> {
         let mut stuck = None;
         for _ in 0..TRIES {
@@ -376,13 +378,13 @@ fn beside(wants: &[Want], acquired: &[Acquired]) -> Vec<Beside> {
         .collect()
 }
 
-/// The first placement of a plan; a plan has one for each want, and nobody plans for none.
+/// The placement of a plan whose turn it is; a plan has one for each want, and nobody plans for none.
 fn first(decision: Decision) -> Result<Placement, HostError> {
     match decision {
         Decision::Plan(plan) => plan
             .placements
             .into_iter()
-            .next()
+            .min_by_key(|place| place.turn)
             .ok_or(HostError::Restless { times: 0 }),
         Decision::Refusal(refusal) => Err(HostError::Refused(refusal)),
     }

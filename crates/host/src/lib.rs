@@ -36,7 +36,6 @@ mod config;
 mod decisions;
 mod durable;
 mod error;
-mod facts;
 mod ledger_file;
 mod libvirt;
 mod lock;

@@ -36,7 +36,7 @@ pub(super) fn refusal(facts: &Facts<'_>, stuck: &Stuck, inventory: &Inventory) -
                 if inventory.residents.is_not_yet() {
                     needs.insert(Need::Residents);
                 }
-                no_room(index, site, kind, stuck, inventory)
+                no_room(index, site, kind, inventory)
             }
             None => continue,
         };
@@ -57,14 +57,14 @@ pub(super) fn refusal(facts: &Facts<'_>, stuck: &Stuck, inventory: &Inventory) -
 }
 
 /// A site where the want may be, and has no room.
-fn no_room(index: usize, site: &Site<'_>, kind: &Kind<'_>, stuck: &Stuck, inventory: &Inventory) -> Why {
+fn no_room(index: usize, site: &Site<'_>, kind: &Kind<'_>, inventory: &Inventory) -> Why {
     let Some(Ok(fits)) = kind.verdicts.get(index) else {
         return Why::NotSupported;
     };
     let room_at_first = fits
         .iter()
         .any(|fit| site.gpu.left(&site.start, usize::from(fit.of)) > 0);
-    if room_at_first || stuck.used.contains(&index) {
+    if room_at_first {
         return Why::Promised;
     }
     let wanted = |id: &TypeId| {

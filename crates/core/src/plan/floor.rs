@@ -118,7 +118,6 @@ impl<'f, 'a> Floor<'f, 'a> {
                 return Err(Stuck {
                     want: *want,
                     domain: domain.to_vec(),
-                    used: self.touched.clone(),
                     unproven: false,
                 });
             };
@@ -326,11 +325,10 @@ impl Order {
     }
 }
 
-/// The want that found no place, and where the others of its domain had gone.
+/// The want that found no place.
 pub(crate) struct Stuck {
     pub(crate) want: usize,
     pub(crate) domain: Vec<usize>,
-    pub(crate) used: Vec<usize>,
     /// Whether the search for another arrangement was cut short.
     pub(crate) unproven: bool,
 }

@@ -3,11 +3,12 @@
 //! Invariant: nothing is read here but names for people and each card's driver.
 
 use super::{GroupRow, PgpuRow, PgpuType, ResidentRow, RuleRow};
-use crate::{Host, facts};
+use crate::Host;
 use mdevkit_core::ledger::Ledger;
-use mdevkit_core::rule::{self, PlacementFile, Rule};
+use mdevkit_core::rule::{self, GpuFacts, PlacementFile, Rule};
 use mdevkit_core::{
     Card, CardState, Group, GroupName, Inventory, Known, PASSTHROUGH, Parent, ParentName, PciIds, PgpuName, TypeId,
+    rule_facts,
 };
 use mdevkit_sysfs::pci_ids::{self, Names};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,10 @@ pub(super) fn rows(host: &Host, inventory: &Inventory, ledger: &Ledger) -> (Vec<
         host,
         inventory,
         ledger,
+        facts: rule_facts(inventory).unwrap_or_else(|needs| {
+            log::warn!("a survey left {needs:?} out; its rules are not told");
+            BTreeMap::new()
+        }),
         names: BTreeMap::new(),
     };
     surveyor.rows()
@@ -28,6 +33,7 @@ struct Surveyor<'a> {
     host: &'a Host,
     inventory: &'a Inventory,
     ledger: &'a Ledger,
+    facts: BTreeMap<PgpuName, GpuFacts>,
     names: BTreeMap<PciIds, Names>,
 }
 
@@ -69,7 +75,7 @@ impl<'a> Surveyor<'a> {
             [only] => Some(*only),
             _ => None,
         };
-        let rule = self.rule(name, parents, group);
+        let rule = self.rule(name, group);
         let residents = self.residents(parents);
         let mut problems = problems(self.inventory, name, parents);
         let driver = match name.bdf().map(|bdf| self.host.eyes().pci.driver(bdf)) {
@@ -109,9 +115,13 @@ impl<'a> Surveyor<'a> {
         }
     }
 
-    fn rule(&self, name: &PgpuName, parents: &[&Parent], group: Option<&Group>) -> RuleRow {
+    fn rule(&self, name: &PgpuName, group: Option<&Group>) -> RuleRow {
         let configured = group.and_then(|group| group.rule);
-        let mut facts = facts::of(self.inventory, name, parents);
+        let mut facts = self
+            .facts
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| GpuFacts::new(Rule::WholeCard));
         let found = rule::detect(&facts);
         facts.rule = configured.unwrap_or(found.rule);
         let contradiction = rule::contradiction(&rule::Gpu::new(facts));
