@@ -118,10 +118,14 @@ impl Eyes<'_> {
                 }
             }
             Need::Types(name) => {
-                let offers = known(
-                    bus.type_ids(name).map(|ids| Some(offers(ids))),
-                    "mdev_supported_types is missing",
-                );
+                // The driver lists the types by card: what one function offers, its siblings do, too.
+                let offers = match sibling_types(inventory, name) {
+                    Some(ids) => Known::Is(offers(ids)),
+                    None => known(
+                        bus.type_ids(name).map(|ids| Some(offers(ids))),
+                        "mdev_supported_types is missing",
+                    ),
+                };
                 if let Some(parent) = inventory.parent_mut(name) {
                     parent.offers = offers;
                 }
@@ -194,6 +198,14 @@ fn of_function<T>(
 fn place(id: Option<u32>) -> PlacementFile {
     id.and_then(|id| u16::try_from(id).ok())
         .map_or(PlacementFile::Unknown, PlacementFile::Id)
+}
+
+/// The types of another function of the same card.
+fn sibling_types(inventory: &Inventory, name: &ParentName) -> Option<Vec<TypeId>> {
+    let gpu = inventory.parent(name)?.pgpu.get()?;
+    let mut siblings = inventory.parents().filter(|parent| parent.pgpu.get() == Some(gpu));
+    let offers = siblings.find_map(|sibling| sibling.offers.get())?;
+    Some(offers.keys().cloned().collect())
 }
 
 fn offers(ids: Vec<TypeId>) -> std::collections::BTreeMap<TypeId, Offer> {

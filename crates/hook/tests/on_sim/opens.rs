@@ -29,6 +29,18 @@ fn at_most_12_and_6_for_each_gpu() {
     }
 }
 
+/// Every virtual function has its own say on the room, before the lock and under it.
+#[test]
+fn at_most_two_for_each_virtual_function_and_20() {
+    let fixture = Fixture::new(&["a40:1"]);
+    fixture.prepare("d2", &domain(2, &["nvidia-558"])).done();
+    let floor = opened(&fixture, &["d1", "reconnect", "begin", "-"], "").len();
+    let all = opened(&fixture, &["d1", "prepare", "begin", "-"], &domain(1, &["nvidia-558"]));
+    let own = all.len() - floor;
+    println!("32 functions: {own} files");
+    assert!(own <= 20 + 2 * 32, "{own} files:\n{}", all.join("\n"));
+}
+
 #[test]
 fn a_domain_without_a_request_opens_nothing() {
     let fixture = Fixture::new(&["v100dx:8"]);
