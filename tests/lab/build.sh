@@ -137,7 +137,7 @@ cd /lab
 kv=$(cat kv)
 r=/lab/root-$1
 mkdir -p "$r/usr/lib/modules/$kv"
-for m in mtty mdpy mbochs vfio_pci vfio_iommu_type1 tun; do modprobe -S "$kv" --show-depends "$m"; done | sed -n 's/^insmod //p' | sort -u |
+for m in mtty mdpy mbochs vfio_pci vfio_iommu_type1 tun fuse; do modprobe -S "$kv" --show-depends "$m"; done | sed -n 's/^insmod //p' | sort -u |
   while read -r f; do
     d=$r/usr/lib/modules/${f#*/modules/}
     mkdir -p "${d%/*}"

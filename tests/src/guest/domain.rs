@@ -18,6 +18,7 @@ pub(crate) struct Domain {
     requests: String,
     hostdevs: String,
     disk: String,
+    numatune: String,
 }
 
 /// The UUID of a device that a scenario names itself.
@@ -39,6 +40,7 @@ impl Domain {
             requests: String::new(),
             hostdevs: String::new(),
             disk: String::new(),
+            numatune: String::new(),
         }
     }
 
@@ -55,8 +57,19 @@ impl Domain {
 
     /// A request as `inject` writes it, and its hostdev.
     pub(crate) fn asks(self, slot: u32, kind: &str, device: &str) -> Self {
-        self.request(&format!("slot='{slot}' type='{kind}'"))
+        self.asks_for(slot, &format!("type='{kind}'"), device)
+    }
+
+    /// The same with any attributes that say what is wanted.
+    pub(crate) fn asks_for(self, slot: u32, attributes: &str, device: &str) -> Self {
+        self.request(&format!("slot='{slot}' {attributes}"))
             .hostdev(device, Some(slot))
+    }
+
+    /// Its memory comes from that NUMA node alone.
+    pub(crate) fn on_node(mut self, node: u32) -> Self {
+        self.numatune = format!("<numatune><memory mode='strict' nodeset='{node}'/></numatune>");
+        self
     }
 
     /// Only a request, with these attributes.
@@ -80,6 +93,7 @@ impl Domain {
             uuid,
             disk,
             hostdevs,
+            numatune,
             ..
         } = self;
         let owner = self.requests_for.as_ref().unwrap_or(uuid);
@@ -94,7 +108,7 @@ impl Domain {
         };
         format!(
             "<domain type='qemu'>\n  <name>{name}</name>\n  <uuid>{uuid}</uuid>\n{metadata}\
-             \x20 <memory unit='MiB'>64</memory>\n  <vcpu>1</vcpu>\n\
+             \x20 <memory unit='MiB'>64</memory>\n  <vcpu>1</vcpu>{numatune}\n\
              \x20 <os><type arch='x86_64' machine='q35'>hvm</type></os>\n  <features><acpi/></features>\n  <devices>\n\
              \x20   <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    {disk}\n    <controller type='usb' model='none'/>\n\
              \x20   <serial type='file'><source path='{}'/></serial>\n    <memballoon model='none'/>\n    {hostdevs}\n\

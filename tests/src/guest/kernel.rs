@@ -82,12 +82,18 @@ fn write(file: &Path, text: &str) -> Outcome {
 
 /// Whether a process has a VFIO device open: only then does a guest really use it.
 pub(crate) fn has_vfio_open(pid: u32) -> bool {
+    vfio_devices_open(pid) > 0
+}
+
+/// How many it has open.
+pub(crate) fn vfio_devices_open(pid: u32) -> usize {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
+        return 0;
     };
     entries
         .flatten()
-        .any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().contains("vfio-device")))
+        .filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().contains("vfio-device")))
+        .count()
 }
 
 /// The processes that run this program file.

@@ -63,6 +63,24 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Does something with the kernel alone: no device, and no libvirtd, which looks at each new device for a second or
+    /// more and would be busy with hundreds of them for minutes. The sentinel is made anew, whatever came of it.
+    pub(crate) fn kernel_alone(&mut self, story: impl FnOnce() -> Outcome) -> Outcome {
+        self.stop_libvirtd()?;
+        kernel::remove(SENTINEL)?;
+        // A driver that refuses says so on the console.
+        run("dmesg", &["--console-level", "crit"])?;
+        let told = story();
+        run("dmesg", &["--console-level", "err"])?;
+        for device in kernel::devices() {
+            kernel::remove(&device.uuid)?;
+        }
+        self.sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
+        run("udevadm", &["settle"])?;
+        self.start_libvirtd()?;
+        told
+    }
+
     /// Starts libvirtd and waits until it listens; whoever connects then waits until it is ready.
     pub(crate) fn start_libvirtd(&mut self) -> Outcome {
         ensure!(self.libvirtd.is_none(), "libvirtd runs already");
@@ -261,6 +279,7 @@ impl Lab {
                 .iter()
                 .map(|record| format!("ledger record {record}")),
         );
+        left.extend(ledger::switched_off()?);
         left.extend(hook::processes().iter().map(|pid| format!("hook process {pid}")));
         if kernel::device(SENTINEL).as_ref() != Some(&self.sentinel) {
             left.push("the foreign device made by hand is gone or was made anew".to_owned());
@@ -284,7 +303,7 @@ impl Lab {
         for name in defined {
             virsh(&["undefine", &of(&name)])?.ok()?;
         }
-        Ok(())
+        ledger::forget_settings()
     }
 
     /// Ends and removes all that a failed scenario left, ours or not, and starts anew.
@@ -314,7 +333,9 @@ impl Lab {
                 .args(["-c", &format!("echo 1 > /sys/bus/mdev/devices/{}/remove", device.uuid)])
                 .run();
         }
-        let _ = fs::remove_dir_all("/run/mdevkit");
+        for folder in ["/run/mdevkit", "/var/lib/mdevkit"] {
+            let _ = fs::remove_dir_all(folder);
+        }
         if kernel::device(SENTINEL).is_none() {
             self.sentinel = kernel::create("mbochs", "mbochs-small", SENTINEL)?;
         }

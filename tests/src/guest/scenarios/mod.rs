@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `life` | starting and stopping, all the ways a domain ends |
 //! | `requests` | what the domain asks for, and what prepare makes of request and hostdev |
+//! | `placement` | which GPU, what an operator says about it, and the explanation |
 //! | `encounters` | a device of that UUID exists already |
 //! | `accidents` | libvirtd or the hook dies, devices vanish, other hooks fail |
 //! | `surroundings` | who runs it, under which name, on what host |
+//! | `simulator` | whether the simulator answers as this kernel does |
 
 mod accidents;
 mod encounters;
 mod life;
+mod placement;
 mod requests;
+mod simulator;
 mod surroundings;
 
 use crate::Outcome;
@@ -60,6 +64,11 @@ const fn slow(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Out
 
 /// All of them, in the order in which they run.
 pub(crate) const SCENARIOS: &[Scenario] = &[
+    quick(
+        "sim-agrees",
+        "the simulator answers as this kernel does, byte for byte, to every question of its scripts",
+        simulator::sim_agrees,
+    ),
     quick(
         "no-request",
         "a domain without a request starts, and we leave no trace",
@@ -145,6 +154,41 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "race",
         "twenty hooks at once, room for twelve: twelve served, eight refused, none doubled",
         requests::race,
+    ),
+    quick(
+        "four-devices",
+        "one domain gets four devices of two types, and leaves none",
+        placement::four_devices,
+    ),
+    quick(
+        "cordoned",
+        "nothing new on a cordoned GPU, saying so; what is there stays, and drain names it",
+        placement::cordoned,
+    ),
+    quick(
+        "disabled-type",
+        "a type that is disabled is refused, saying so; the GPU's other types are made",
+        placement::disabled_type,
+    ),
+    quick(
+        "group-and-profile",
+        "a configured group and profile serve a domain, and keep what they do not allow away",
+        placement::group_and_profile,
+    ),
+    quick(
+        "by-need",
+        "a request by need gets the smallest type that is enough",
+        placement::by_need,
+    ),
+    quick(
+        "explained",
+        "mdevkit explain tells the last refusal and what a start would come to now, then where the device is and why",
+        placement::explained,
+    ),
+    quick(
+        "numa-strict",
+        "strict about NUMA without pinning starts with a warning; with it, on a parent of no node, is refused",
+        placement::numa_strict,
     ),
     quick(
         "own-is-adopted",

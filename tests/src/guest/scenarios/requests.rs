@@ -8,7 +8,7 @@ use crate::{Outcome, ensure, hook, kernel, ledger};
 use super::life::only_device;
 
 /// All that mdpy can make, by hand; the UUIDs.
-fn fill_mdpy() -> Outcome<Vec<String>> {
+pub(super) fn fill_mdpy() -> Outcome<Vec<String>> {
     let mut made = Vec::new();
     while kernel::available("mdpy", "mdpy-vga")? > 0 {
         let number = 9000 + u32::try_from(made.len()).map_err(|e| e.to_string())?;
