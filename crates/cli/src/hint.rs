@@ -38,13 +38,25 @@ pub(crate) fn ways(want: &Want, survey: &Survey) -> Vec<Way> {
     found.into_iter().map(|stops| way(stops, &domains)).collect()
 }
 
-/// The line; none when there is no way.
+/// The line; none when there is no way. The same who on several GPUs is one way.
 pub(crate) fn line(ways: &[Way]) -> Option<String> {
-    let told: Vec<String> = ways.iter().take(WAYS).map(phrase).collect();
+    let mut phrases: Vec<(String, Vec<&str>)> = Vec::new();
+    for way in ways {
+        let who = phrase(way);
+        match phrases.iter_mut().find(|(known, _)| *known == who) {
+            Some((_, gpus)) => gpus.push(&way.pgpu),
+            None => phrases.push((who, vec![&way.pgpu])),
+        }
+    }
+    let told: Vec<String> = phrases
+        .iter()
+        .take(WAYS)
+        .map(|(who, gpus)| format!("{who} ({})", gpus.join(" or ")))
+        .collect();
     if told.is_empty() {
         return None;
     }
-    let more = match ways.len() - told.len() {
+    let more = match phrases.len() - told.len() {
         0 => String::new(),
         1 => "; or in 1 other way".to_owned(),
         more => format!("; or in {more} other ways"),
@@ -109,7 +121,7 @@ fn phrase(way: &Way) -> String {
             "were gone"
         }
     };
-    format!("if {} {verb} ({})", list(&who), way.pgpu)
+    format!("if {} {verb}", list(&who))
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -149,6 +161,10 @@ mod tests {
                 Some(r"would fit if vm3 stopped (a), or if v\n1 and vm2 stopped (b)".to_owned()),
             ),
             (
+                vec![way("a", &["vm"], 0), way("b", &["vm"], 0), way("c", &["vm"], 0)],
+                Some("would fit if vm stopped (a or b or c)".to_owned()),
+            ),
+            (
                 vec![way("a", &["1", "2", "3", "4", "5", "6"], 0)],
                 Some("would fit if 1, 2, 3, 4 and 2 more domains stopped (a)".to_owned()),
             ),
@@ -157,7 +173,7 @@ mod tests {
                     way("a", &[], 1),
                     way("b", &["vm"], 1),
                     way("c", &[], 2),
-                    way("d", &[], 2),
+                    way("d", &[], 3),
                 ],
                 Some(format!(
                     "would fit if device {nil} was removed (a), or if vm and 1 device by hand were gone (b), \

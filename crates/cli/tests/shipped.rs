@@ -104,17 +104,34 @@ fn the_configuration_shows_every_key_with_its_default() {
     let text = fs::read_to_string(shipped("hooks/config.toml")).unwrap();
     assert_eq!(Config::parse(&text).unwrap(), Config::default());
     let set = |line: &str| match line.strip_prefix('#') {
-        Some(key) if key.contains(" = ") && !key.starts_with(' ') => key.to_owned(),
+        Some(key) if (key.contains(" = ") || key.starts_with('[')) && !key.starts_with(' ') => key.to_owned(),
         _ => line.to_owned(),
     };
     let all: Vec<String> = text.lines().map(set).collect();
+    let config = Config::parse(&all.join("\n")).unwrap();
+    let set = |config: &Config| (config.policy, config.log.clone(), config.limits);
     assert_eq!(
-        Config::parse(&all.join("\n")).unwrap(),
-        Config::default(),
+        set(&config),
+        set(&Config::default()),
         "what stands behind a # is the default"
+    );
+    let examples = (config.groups.len(), config.gpus.len(), config.profiles.len());
+    assert_eq!(
+        examples,
+        (1, 1, 1),
+        "groups, GPUs and profiles have none, and are shown by an example"
     );
     for key in [
         "policy",
+        "gpus",
+        "rule",
+        "types",
+        "cordoned",
+        "type",
+        "group",
+        "numa",
+        "apart",
+        "params",
         "level",
         "file",
         "run_ms",

@@ -13,8 +13,8 @@ use serde::Serialize;
 /// Create a device by hand and print its UUID; `mdevkit remove` removes it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Where it goes the policy says, as it does for a domain's device; `mdevkit inject --device UUID`
-gives it to a domain.
+Where it goes the policy says, as it does for a domain's device. It is yours: no domain's start
+takes it over, and `mdevkit remove` ends it.
 
 Examples:
   mdevkit create --type mtty-2

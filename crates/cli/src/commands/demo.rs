@@ -94,7 +94,7 @@ impl Demo<'_> {
             "breadth-first",
             &self.arg(render),
         ])?;
-        self.say("\nWhere would each of them go, if it alone started now?")?;
+        self.say("\nWhere would they go, if both of them started now?")?;
         self.mdevkit(&["plan", &self.arg(cad), &self.arg(render)])?;
         self.say("\nThe domains start: libvirt runs the hook, and each device is there before QEMU needs it.")?;
         self.hook(cad, "prepare")?;

@@ -9,7 +9,8 @@ use crate::failure::Failure;
 use crate::out::note;
 use crate::random::Fresh;
 use mdevkit_core::{
-    Ask, Code, DeviceApi, GroupName, Numa, Params, ParentName, Policy, ProfileName, Request, TypeSpec, Uuid, What,
+    Ask, Code, DeviceApi, GroupName, Numa, PASSTHROUGH, Params, ParentName, Policy, ProfileName, Request, TypeSpec,
+    Uuid, What,
 };
 use mdevkit_sysfs::mdev::Bus;
 use mdevkit_xml::{Injection, NewDevice};
@@ -28,7 +29,7 @@ Examples:
   mdevkit inject --type nvidia-196 --count 2 --policy breadth-first vm.xml
   mdevkit inject --class Q --framebuffer 6000 --heads 2 vm.xml     the smallest that is enough
   mdevkit inject --profile cad-large --numa strict vm.xml
-  mdevkit inject --type mtty-2 --device $(mdevkit create --type mtty-2) vm.xml
+  mdevkit inject --type mtty-2 --device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 vm.xml
   virsh dumpxml --inactive vm | mdevkit inject --type mtty-2 --diff --dry-run -")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     /// On a GPU that no other device of this domain uses
     #[arg(long, value_name = "yes|no", requires = "asked", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     apart: Option<Apart>,
-    /// A device made beforehand, or the UUID that it is to have [default: made from the domain's UUID and the slot]
+    /// A device that something else makes beforehand, or the UUID that it is to have [default: made from the domain's UUID and the slot]
     #[arg(long, value_name = "UUID", visible_alias = "uuid", requires = "asked")]
     device: Option<Uuid>,
     /// The vGPU's parameters, key=value with commas between (NVIDIA)
@@ -118,6 +119,7 @@ impl Args {
 /// What this host does not have, of what is asked for.
 fn warning(ask: &Ask, context: &Context) -> Option<String> {
     match ask {
+        Ask::For(What::Type(spec)) if spec.as_str() == PASSTHROUGH => None,
         Ask::For(What::Type(spec)) => is_unknown_here(spec, context).then(|| {
             format!(
                 "warning: this host offers no type {spec} (see: mdevkit types); the domain can start where one does"

@@ -9,7 +9,8 @@ use crate::out;
 use mdevkit_core::Capacity;
 use mdevkit_host::{PgpuRow, ResidentRow, Survey};
 use serde::Serialize;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 /// The width where nobody says one and stdout is no terminal (columns), and the widest that is drawn.
@@ -87,7 +88,8 @@ impl Args {
         };
         match &self.svg {
             Some(path) if path.as_os_str() == "-" => context.out.bytes(svg::draw(&picture).as_bytes())?,
-            Some(path) => std::fs::write(path, svg::draw(&picture))
+            Some(path) => File::create(path)
+                .and_then(|mut file| file.write_all(svg::draw(&picture).as_bytes()))
                 .map_err(|error| Failure::host(format!("cannot write {}: {error}", path.display())))?,
             None if context.out.json => context.out.json(&picture.bars.iter().map(json).collect::<Vec<_>>())?,
             None if picture.bars.is_empty() => out::note("no GPUs: this host has nothing to draw"),

@@ -1,17 +1,16 @@
 //! `mdevkit plan`: where domains' devices would go now, together or each alone, or why nowhere.
 
+mod read;
 mod rows;
 
 use crate::cli::Context;
-use crate::document::Document;
-use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::hint::{self, Way};
 use crate::look;
 use crate::out::{count, note};
 use mdevkit_core::{Batch, Code, Domain, IdSet, PASSTHROUGH, Plan, Refusal, Want, plan_all};
-use mdevkit_host::{Config, Decision, Host, HostError, Survey};
+use mdevkit_host::{Decision, Host, HostError, Survey};
 use std::collections::BTreeMap;
 
 /// Show whether domains' devices would fit now, all of them together, and where; or why not
@@ -44,18 +43,9 @@ struct Planned {
     /// What is to be made; its devices that exist already are not among it.
     wants: Vec<Want>,
     /// Devices that exist already.
-    there: Vec<There>,
+    there: Vec<read::There>,
     warnings: Vec<String>,
     answer: Result<Plan, No>,
-}
-
-/// A device of a domain that exists already.
-struct There {
-    slot: u8,
-    uuid: mdevkit_core::Uuid,
-    type_id: String,
-    pgpu: String,
-    parent: String,
 }
 
 /// Why there is no plan.
@@ -83,7 +73,7 @@ impl Args {
         let mut planned: Vec<Planned> = self
             .files
             .iter()
-            .map(|file| read(file, &host, &config, survey.as_ref()))
+            .map(|file| read::file(file, &host, &config, survey.as_ref()))
             .collect();
         let together = !self.each && planned.iter().filter(|one| one.answer.is_ok()).count() > 1;
         if together {
@@ -106,51 +96,6 @@ impl Args {
         // One bad file must not hide the answer about the others; the gravest tells how it ended.
         Ok(exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done))
     }
-}
-
-/// Reads one file. What is wrong with it is an answer, which hides none about the others.
-fn read(file: &str, host: &Host, config: &Config, survey: Option<&Survey>) -> Planned {
-    let mut planned = Planned {
-        file: file.to_owned(),
-        domain: Domain::default(),
-        wants: Vec::new(),
-        there: Vec::new(),
-        warnings: Vec::new(),
-        answer: Ok(Plan { placements: Vec::new() }),
-    };
-    let wanted = Document::read(file).and_then(|document| {
-        planned.file.clone_from(&document.name);
-        planned.domain = domain::read(&document)?;
-        let wanted = host.wants(&planned.domain, config);
-        wanted.map_err(|error| Failure::from(error).within(&document.name))
-    });
-    match wanted {
-        Err(failure) => planned.answer = Err(No::from(failure)),
-        Ok(wanted) => {
-            planned.warnings = wanted.warnings.iter().map(ToString::to_string).collect();
-            for want in wanted.wants {
-                match survey.and_then(|survey| there(&want, survey)) {
-                    Some(there) => planned.there.push(there),
-                    None => planned.wants.push(want),
-                }
-            }
-        }
-    }
-    planned
-}
-
-/// The want's device, where it exists.
-fn there(want: &Want, survey: &Survey) -> Option<There> {
-    survey.gpus.iter().find_map(|gpu| {
-        let device = gpu.residents.iter().find(|device| device.uuid == want.uuid)?;
-        Some(There {
-            slot: want.slot.number(),
-            uuid: want.uuid,
-            type_id: device.type_id.as_ref()?.to_string(),
-            pgpu: gpu.name.to_string(),
-            parent: device.parent.to_string(),
-        })
-    })
 }
 
 fn plan_each(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) -> Result<(), Failure> {

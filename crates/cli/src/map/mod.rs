@@ -66,11 +66,23 @@ impl Bar {
     }
 
     /// `12288 of 32768 MiB`.
-    pub(crate) fn amount(&self) -> String {
+    fn amount(&self) -> String {
         match self.total {
             0 => format!("{} {}", self.used(), self.unit),
             total => format!("{} of {total} {}", self.used(), self.unit),
         }
+    }
+
+    /// What is said of it: how much is used, where there is anything to use, and the notes.
+    pub(crate) fn said(&self) -> String {
+        let nothing = self.total == 0 && self.slices.is_empty();
+        let amount = Some(self.amount()).filter(|_| !nothing || self.notes.is_empty());
+        let parts: Vec<&str> = amount
+            .as_deref()
+            .into_iter()
+            .chain(self.notes.iter().map(String::as_str))
+            .collect();
+        parts.join(", ")
     }
 
     /// `2 ports`, `1 port`.

@@ -60,8 +60,6 @@ fn write_all(
 
 fn draw_bar(svg: &mut String, bar: &Bar, y: usize, labels: &[&str]) -> std::fmt::Result {
     let width = WIDTH - 2 * MARGIN;
-    let mut said = vec![bar.amount()];
-    said.extend(bar.notes.iter().cloned());
     writeln!(
         svg,
         r#"<text x="{MARGIN}" y="{}"><tspan font-weight="bold">{}</tspan> {}</text>"#,
@@ -73,7 +71,7 @@ fn draw_bar(svg: &mut String, bar: &Bar, y: usize, labels: &[&str]) -> std::fmt:
         svg,
         r##"<text x="{MARGIN}" y="{}" fill="#555555">{}</text>"##,
         y + 29,
-        escaped(&said.join(", "))
+        escaped(&bar.said())
     )?;
     let top = y + 36;
     writeln!(

@@ -51,11 +51,7 @@ fn head(bar: &Bar, text: &mut String) {
         text.push_str(&plain(&bar.title));
     }
     text.push_str("\n  ");
-    text.push_str(&bar.amount());
-    for note in &bar.notes {
-        text.push_str(", ");
-        text.push_str(&plain(note));
-    }
+    text.push_str(&plain(&bar.said()));
     text.push('\n');
 }
 

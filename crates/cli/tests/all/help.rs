@@ -98,8 +98,8 @@ Options:
       --numa <NUMA>        On a NUMA node of the domain: strict, prefer or ignore [default: prefer]
       --apart[=<yes|no>]   On a GPU that no other device of this domain uses [possible values: yes,
                            no]
-      --device <UUID>      A device made beforehand, or the UUID that it is to have [default: made
-                           from the domain's UUID and the slot] [alias: --uuid]
+      --device <UUID>      A device that something else makes beforehand, or the UUID that it is to
+                           have [default: made from the domain's UUID and the slot] [alias: --uuid]
       --params <K=V,...>   The vGPU's parameters, key=value with commas between (NVIDIA)
       --model <MODEL>      The hostdev's model: vfio-pci, vfio-ccw or vfio-ap [default: vfio-pci]
   -h, --help               Print help
@@ -118,7 +118,7 @@ Examples:
   mdevkit inject --type nvidia-196 --count 2 --policy breadth-first vm.xml
   mdevkit inject --class Q --framebuffer 6000 --heads 2 vm.xml     the smallest that is enough
   mdevkit inject --profile cad-large --numa strict vm.xml
-  mdevkit inject --type mtty-2 --device $(mdevkit create --type mtty-2) vm.xml
+  mdevkit inject --type mtty-2 --device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 vm.xml
   virsh dumpxml --inactive vm | mdevkit inject --type mtty-2 --diff --dry-run -
 
 "#]]

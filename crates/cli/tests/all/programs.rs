@@ -93,7 +93,7 @@ Each domain gets its wish: a request in <metadata>, and a <hostdev> with a UUID 
 $ mdevkit inject --type V100DX-8Q cad.xml
 $ mdevkit inject --type V100DX-4Q --count 2 --policy breadth-first render.xml
 
-Where would each of them go, if it alone started now?
+Where would they go, if both of them started now?
 $ mdevkit plan cad.xml render.xml
 FILE        DOMAIN  SLOT  UUID                                  TYPE        PARENT
 cad.xml     cad     0     47dd2957-e9a6-5165-b533-17fd48aaa0d8  nvidia-197  0000:06:00.0
