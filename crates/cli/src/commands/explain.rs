@@ -58,6 +58,8 @@ enum Now {
 /// What a person means.
 struct Meant {
     uuid: Option<Uuid>,
+    /// A device that is no domain's.
+    device: Option<Uuid>,
     name: Option<String>,
     /// Its XML, where that is given or found.
     xml: Option<Result<Domain, Failure>>,
@@ -92,6 +94,7 @@ impl Args {
             let domain = domain::read(&document)?;
             return Ok(Meant {
                 uuid: domain.uuid,
+                device: None,
                 name: (!domain.name.is_empty()).then(|| domain.name.clone()),
                 xml: Some(Ok(domain)),
             });
@@ -101,9 +104,13 @@ impl Args {
             Ok(uuid) => {
                 let device = owners().find(|device| device.uuid == uuid);
                 let owner = device.and_then(|device| look::domain(device.owner.as_ref()));
-                let uuid = owner.map_or(uuid, |(domain, _)| domain);
                 Meant {
-                    uuid: Some(uuid),
+                    uuid: match (owner, device) {
+                        (Some((domain, _)), _) => Some(domain),
+                        (None, Some(_)) => None,
+                        (None, None) => Some(uuid),
+                    },
+                    device: device.filter(|_| owner.is_none()).map(|device| device.uuid),
                     name: None,
                     xml: None,
                 }
@@ -113,12 +120,13 @@ impl Args {
                     .find_map(|device| look::domain(device.owner.as_ref()).filter(|(_, name)| *name == self.what));
                 Meant {
                     uuid: running.map(|(uuid, _)| uuid),
+                    device: None,
                     name: Some(self.what.clone()),
                     xml: None,
                 }
             }
         };
-        if meant.uuid.is_none() || meant.name.is_none() {
+        if meant.device.is_none() && (meant.uuid.is_none() || meant.name.is_none()) {
             let decided = host.decisions()?.into_iter().find(|decision| {
                 Some(decision.domain) == meant.uuid
                     || (meant.uuid.is_none() && Some(&decision.name) == meant.name.as_ref())
@@ -163,7 +171,7 @@ fn known<'s>(meant: Meant, host: &Host, survey: &'s Survey) -> Result<Known<'s>,
         .filter(|(_, device)| {
             let owner = look::domain(device.owner.as_ref()).map(|(uuid, _)| uuid);
             // One made beforehand is the domain's, too, whoever made it.
-            (owner.is_some() && owner == meant.uuid) || mine.contains(&device.uuid) || Some(device.uuid) == meant.uuid
+            (owner.is_some() && owner == meant.uuid) || mine.contains(&device.uuid) || Some(device.uuid) == meant.device
         })
         .collect();
     let last = match meant.uuid {

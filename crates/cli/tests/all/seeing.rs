@@ -109,3 +109,63 @@ mdevkit: attribute /ROOT/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty
 "#]]
     );
 }
+
+#[test]
+fn a_picture_is_a_file_that_any_reader_of_svg_reads() {
+    let lab = Lab::new(&["v100dx:1", "mtty"]);
+    let ran = lab.run(&["create", "--type", "V100DX-8Q"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let ran = lab.run(&["map", "--svg", "gpus.svg"]);
+    assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+    let svg = std::fs::read_to_string(lab.files.path().join("gpus.svg")).unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let tips: Vec<_> = document
+        .descendants()
+        .filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "g")))
+        .filter_map(|node| node.first_element_child()?.text())
+        .collect();
+    assert_eq!(tips, ["V100DX-8Q, 8192 MiB, mdevkit create"]);
+    assert_eq!(lab.run(&["map", "--svg", "-"]).stdout, svg, "the same on stdout");
+    assert_eq!(lab.run(&["map", "--svg", "no/such/folder/x.svg"]).status, 4);
+}
+
+#[test]
+fn a_card_that_is_passed_through_or_not_split_hides_no_other() {
+    let lab = Lab::new(&["v100dx:2", "l4"]);
+    for order in [
+        "bind 0000:06:00.0 vfio-pci",
+        "bind 0000:07:00.0 -",
+        "vfs 0000:3b:00.0 off",
+    ] {
+        let mut control = File::options()
+            .write(true)
+            .open(lab.sim.root().join("sim/control"))
+            .unwrap();
+        control.write_all(format!("{order}\n").as_bytes()).unwrap();
+    }
+    for command in ["gpus", "groups", "capacity", "map"] {
+        let ran = lab.run(&[command]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{command}");
+        let ran = lab.run(&["--json", command]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{command}");
+    }
+    assert_data_eq!(
+        lab.run(&["gpus"]).stdout,
+        str![[r#"
+GPU           NAME       GROUP      NUMA  RULE  FB  DEVICES  STATE
+0000:06:00.0  10de:1db5  10de:1db5  0     -     -   0        passed through (vfio-pci)
+0000:07:00.0  10de:1db5  10de:1db5  0     -     -   0        not split (no driver)
+0000:3b:00.0  10de:27b8  10de:27b8  0     -     -   0        virtual functions off (0 of 32)
+
+"#]]
+    );
+    assert_data_eq!(
+        lab.run(&["map", "--gpu", "0000:06:00.0"]).stdout,
+        str![[r#"
+0000:06:00.0  10de:1db5
+  passed through (vfio-pci)
+  [............................................................................]
+
+"#]]
+    );
+}

@@ -14,6 +14,7 @@ use serde::Serialize;
 /// The answer of `explain --json`.
 #[derive(Serialize)]
 pub(super) struct Answer<'a> {
+    /// Null where it was never defined, and for a device that is no domain's.
     domain_uuid: Option<Uuid>,
     domain_name: &'a str,
     /// Its devices that exist.
@@ -209,6 +210,7 @@ fn lines(known: &Known<'_>) -> Vec<String> {
     let who = match (known.name.as_str(), known.uuid) {
         ("", Some(uuid)) => uuid.to_string(),
         (name, Some(uuid)) => format!("{} ({uuid})", plain(name)),
+        ("", None) => "no domain's".to_owned(),
         (name, None) => plain(name),
     };
     let mut lines = vec![who];
@@ -230,6 +232,7 @@ fn lines(known: &Known<'_>) -> Vec<String> {
         lines.push(format!("    its GPU: {}", rule(gpu)));
     }
     match &known.last {
+        None if known.name.is_empty() && known.uuid.is_none() => return lines,
         None => lines.push("last start: none is remembered".to_owned()),
         Some(decision) => last_lines(decision, known, &mut lines),
     }
