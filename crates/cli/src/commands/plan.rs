@@ -55,6 +55,8 @@ struct No {
     refusal: Option<Box<Refusal>>,
     /// What would free a place for that device.
     ways: Vec<Way>,
+    /// Whether the file would fit without the others; none when it was planned alone.
+    alone: Option<bool>,
 }
 
 impl Args {
@@ -127,7 +129,9 @@ fn plan_together(planned: &mut [Planned], host: &Host, survey: Option<&Survey>) 
         let Some(one) = planned.get_mut(index) else { continue };
         one.answer = answer.map_err(|refusal| {
             let mut no = No::refused(refusal, one, survey);
-            if matches!(host.plan(&one.wants), Ok(Decision::Plan(_))) {
+            let alone = matches!(host.plan(&one.wants), Ok(Decision::Plan(_)));
+            no.alone = Some(alone);
+            if alone {
                 beside += 1;
                 no.failure = no
                     .failure
@@ -196,6 +200,7 @@ impl No {
             failure: Failure::from(&*refusal).within(&one.file).with(hint::line(&ways)),
             refusal: Some(refusal),
             ways,
+            alone: None,
         }
     }
 }
@@ -206,6 +211,7 @@ impl From<Failure> for No {
             failure,
             refusal: None,
             ways: Vec::new(),
+            alone: None,
         }
     }
 }

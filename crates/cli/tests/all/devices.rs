@@ -189,6 +189,7 @@ mdevkit[E-FULL]: cad.xml: no V100DX-32Q left: 1 GPU runs another size (nvidia-19
           ]
         }
       ],
+      "fits_alone": null,
       "unproven": false
     }
   }

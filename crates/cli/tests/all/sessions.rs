@@ -6,7 +6,7 @@
 //! | line | does |
 //! |---|---|
 //! | `$ mdevkit ...` | runs the command on the host; words in `'...'` are one |
-//! | `$ domain NAME` | writes NAME.xml, a domain without devices, its UUID made from the name |
+//! | `$ domain NAME` | writes NAME.xml, a domain without devices, its UUID made from the name; lines `> ...` go into it |
 //! | `$ virsh start NAME` | does what libvirt does: keeps the XML, runs the hook at `prepare` |
 //! | `$ virsh destroy NAME` | runs the hook at `release` |
 //! | `$ foreign PARENT TYPE UUID` | makes a device as something else than mdevkit would |
@@ -114,7 +114,7 @@ fn run(lab: &Lab, command: &str, text: &str) -> String {
         ["domain", name] => {
             let uuid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
             let xml = format!(
-                "<domain type='kvm'>\n  <name>{name}</name>\n  <uuid>{uuid}</uuid>\n  <devices>\n  </devices>\n</domain>\n"
+                "<domain type='kvm'>\n  <name>{name}</name>\n  <uuid>{uuid}</uuid>\n{text}  <devices>\n  </devices>\n</domain>\n"
             );
             lab.file(&format!("{name}.xml"), xml);
             String::new()

@@ -53,6 +53,8 @@ struct Refused {
     reasons: Vec<Because>,
     /// What would have to stop for the device to find a place, the fewest first: one for each GPU where that helps.
     stops: Vec<Way>,
+    /// Whether the domain would fit without the other files: then another arrangement may exist. Null when planned alone.
+    fits_alone: Option<bool>,
     /// Whether another arrangement of the domain's devices may exist: the search was cut short.
     unproven: bool,
 }
@@ -174,6 +176,7 @@ fn refused(no: &No) -> Refused {
             .map(because)
             .collect(),
         stops: no.ways.clone(),
+        fits_alone: no.alone,
         unproven: refusal.is_some_and(|refusal| refusal.unproven),
     }
 }
