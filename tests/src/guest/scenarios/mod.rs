@@ -65,11 +65,6 @@ const fn slow(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Out
 /// All of them, in the order in which they run.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     quick(
-        "sim-agrees",
-        "the simulator answers as this kernel does, byte for byte, to every question of its scripts",
-        simulator::sim_agrees,
-    ),
-    quick(
         "no-request",
         "a domain without a request starts, and we leave no trace",
         life::no_request,
@@ -159,6 +154,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "four-devices",
         "one domain gets four devices of two types, and leaves none",
         placement::four_devices,
+    ),
+    quick(
+        "capacity",
+        "what mdevkit says is left of each type is what the kernel says, and no rule is contradicted",
+        placement::capacity,
     ),
     quick(
         "cordoned",
@@ -294,6 +294,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "uninstalled",
         "the installer takes nothing away under a guest, and all of it afterwards",
         surroundings::uninstalled,
+    ),
+    quick(
+        "sim-agrees",
+        "the simulator answers as this kernel does, byte for byte, to every question of its scripts",
+        simulator::sim_agrees,
     ),
     Scenario {
         memory_mib: 6144,

@@ -36,6 +36,60 @@ pub(super) fn four_devices(lab: &mut Lab) -> Outcome {
     lab.expect_devices(&[])
 }
 
+/// Every type of the three drivers: parent, type, how many on the empty parent.
+const TYPES: [(&str, &str, u64); 8] = [
+    ("mbochs", "mbochs-large", 4),
+    ("mbochs", "mbochs-medium", 16),
+    ("mbochs", "mbochs-small", 64),
+    ("mdpy", "mdpy-hd", 4),
+    ("mdpy", "mdpy-vga", 4),
+    ("mdpy", "mdpy-xga", 4),
+    ("mtty", "mtty-1", 24),
+    ("mtty", "mtty-2", 12),
+];
+
+pub(super) fn capacity(_: &mut Lab) -> Outcome {
+    expect_capacities()?;
+    let mut made = fill_mdpy()?;
+    for (number, (parent, kind)) in [("mtty", "mtty-2"), ("mtty", "mtty-1"), ("mbochs", "mbochs-large")]
+        .into_iter()
+        .enumerate()
+    {
+        let number = u32::try_from(number).map_err(|e| e.to_string())?;
+        made.push(kernel::create(parent, kind, &device_uuid(number))?.uuid);
+        expect_capacities()?;
+    }
+    let gpus = ledger::told(&["gpus", "--json"])?;
+    for (name, devices) in [("mbochs", 2), ("mdpy", 4), ("mtty", 2)] {
+        let gpu = find(&gpus, "pgpu", name)?;
+        let found = gpu.get("devices").and_then(Value::as_array).map_or(0, Vec::len);
+        ensure!(found == devices, "not {devices} devices on {name}: {gpu}");
+        ensure!(
+            gpu.pointer("/rule/contradiction") == Some(&Value::Null),
+            "this kernel's numbers contradict the rule of {gpu}"
+        );
+    }
+    made.iter().try_for_each(|uuid| kernel::remove(uuid))
+}
+
+/// What mdevkit says is left is what this kernel says, and the empty host's numbers are the drivers'.
+fn expect_capacities() -> Outcome {
+    let rows = ledger::told(&["capacity", "--json"])?;
+    for (parent, kind, total) in TYPES {
+        let row = find(&rows, "type", kind)?;
+        let available = u64::from(kernel::available(parent, kind)?);
+        ensure!(
+            text(row, "pgpu") == parent
+                && row.get("available").and_then(Value::as_u64) == Some(available)
+                && row.get("total").and_then(Value::as_u64) == Some(total),
+            "not {available} of {total} {kind} on {parent}: {row}"
+        );
+    }
+    let count = rows.as_array().map_or(0, Vec::len);
+    ensure!(count == TYPES.len(), "{count} types, not {}: {rows}", TYPES.len());
+    Ok(())
+}
+
 pub(super) fn cordoned(lab: &mut Lab) -> Outcome {
     let uuid = device_uuid(1);
     lab.define(&Domain::new("vm", 1).asks(0, "mtty-2", &uuid))?;

@@ -22,7 +22,7 @@ pub(super) fn full(lab: &mut Lab) -> Outcome {
     let made = fill_mdpy()?;
     let made: Vec<&str> = made.iter().map(String::as_str).collect();
     lab.define(&Domain::new("vm", 1).asks(0, "mdpy-vga", &device_uuid(1)))?;
-    lab.start_refused("vm", "E-FULL", &["mdpy-vga", "full"])?;
+    lab.start_refused("vm", "E-FULL", &["no mdpy-vga left: 1 parent is full"])?;
     lab.expect_devices(&made)?;
     // One of two: what was made for the first request is undone.
     lab.define(
