@@ -107,7 +107,9 @@ fn judge(record: &Record, seen: &Sighting) -> Action {
     let forget = |why| Action::Forget { uuid, why };
     let remove = |why| Action::Remove {
         uuid,
-        by: Actor::Reconcile,
+        by: Actor::Reconcile {
+            owner: record.owner.domain(),
+        },
         why,
     };
     if matches!(record.owner, Owner::Other(_)) {

@@ -45,8 +45,11 @@ pub enum Actor {
     Domain(Uuid),
     /// A person: devices made by hand.
     Person,
-    /// Reconcile, which has proof that nobody will come for it.
-    Reconcile,
+    /// Reconcile, which has proof that nobody will come for it: the proof is about this owner and no other.
+    Reconcile {
+        /// The domain that owned the record when it was judged; none when it was made by hand.
+        owner: Option<Uuid>,
+    },
 }
 
 /// Why an event does not fit.
@@ -155,9 +158,11 @@ pub fn step(record: Option<&Record>, uuid: Uuid, event: Event) -> Result<Option<
         Event::Release { by, since } => {
             let allowed = match (&record.owner, by) {
                 (Owner::Domain { uuid: owner, .. }, Actor::Domain(domain)) => *owner == domain,
-                (Owner::Manual, Actor::Person) | (Owner::Domain { .. }, Actor::Reconcile) => true,
+                (Owner::Manual, Actor::Person) => true,
+                // Another domain may have come to the same UUID since the record was judged.
+                (Owner::Domain { uuid, .. }, Actor::Reconcile { owner }) => owner == Some(*uuid),
                 // A removal that a person began and a crash cut off.
-                (Owner::Manual, Actor::Reconcile) => record.state == State::Releasing,
+                (Owner::Manual, Actor::Reconcile { owner: None }) => record.state == State::Releasing,
                 _ => false,
             };
             match (allowed, record.state) {

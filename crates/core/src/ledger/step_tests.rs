@@ -57,7 +57,7 @@ fn intend(owner: Owner) -> Event {
     Event::Intend(Box::new(intent))
 }
 
-fn events() -> [(&'static str, Event); 13] {
+fn events() -> [(&'static str, Event); 15] {
     let adopt = |domain| Event::Adopt {
         domain,
         daemon: Some(NEW),
@@ -75,7 +75,9 @@ fn events() -> [(&'static str, Event); 13] {
         ("release here", release(Actor::Domain(HERE))),
         ("release there", release(Actor::Domain(THERE))),
         ("release person", release(Actor::Person)),
-        ("release reconcile", release(Actor::Reconcile)),
+        ("reconcile here", release(Actor::Reconcile { owner: Some(HERE) })),
+        ("reconcile there", release(Actor::Reconcile { owner: Some(THERE) })),
+        ("reconcile hand", release(Actor::Reconcile { owner: None })),
         ("gone", Event::Gone),
         ("intend newer", intend(newer())),
     ]
@@ -108,22 +110,24 @@ const TABLE: &str = "
                      |  |  |  |  |  |  |  release here
                      |  |  |  |  |  |  |  |  release there
                      |  |  |  |  |  |  |  |  |  person
-                     |  |  |  |  |  |  |  |  |  |  reconcile
-                     |  |  |  |  |  |  |  |  |  |  |  gone
-                     |  |  |  |  |  |  |  |  |  |  |  |  intend newer
-    nothing          I  I  I  n  -  n  n  n  n  n  n  -  I
-    here intent      I  y  y  C  -  C  y  R  y  y  R  -  y
-    here created     I  y  y  w  w  C  y  R  y  y  R  -  y
-    here releasing   w  y  y  w  w  w  y  R  y  y  R  -  y
-    there intent     y  I  y  C  -  y  C  y  R  y  R  -  y
-    there created    y  I  y  w  w  y  C  y  R  y  R  -  y
-    there releasing  y  w  y  w  w  y  w  y  R  y  R  -  y
-    hand intent      y  y  y  C  -  y  y  y  y  R  y  -  y
-    hand created     y  y  y  w  w  y  y  y  y  R  y  -  y
-    hand releasing   y  y  y  w  w  y  y  y  y  R  R  -  y
-    newer intent     y  y  y  y  y  y  y  y  y  y  y  y  y
-    newer created    y  y  y  y  y  y  y  y  y  y  y  y  y
-    newer releasing  y  y  y  y  y  y  y  y  y  y  y  y  y
+                     |  |  |  |  |  |  |  |  |  |  reconcile here
+                     |  |  |  |  |  |  |  |  |  |  |  there
+                     |  |  |  |  |  |  |  |  |  |  |  |  by hand
+                     |  |  |  |  |  |  |  |  |  |  |  |  |  gone
+                     |  |  |  |  |  |  |  |  |  |  |  |  |  |  intend newer
+    nothing          I  I  I  n  -  n  n  n  n  n  n  n  n  -  I
+    here intent      I  y  y  C  -  C  y  R  y  y  R  y  y  -  y
+    here created     I  y  y  w  w  C  y  R  y  y  R  y  y  -  y
+    here releasing   w  y  y  w  w  w  y  R  y  y  R  y  y  -  y
+    there intent     y  I  y  C  -  y  C  y  R  y  y  R  y  -  y
+    there created    y  I  y  w  w  y  C  y  R  y  y  R  y  -  y
+    there releasing  y  w  y  w  w  y  w  y  R  y  y  R  y  -  y
+    hand intent      y  y  y  C  -  y  y  y  y  R  y  y  y  -  y
+    hand created     y  y  y  w  w  y  y  y  y  R  y  y  y  -  y
+    hand releasing   y  y  y  w  w  y  y  y  y  R  y  y  R  -  y
+    newer intent     y  y  y  y  y  y  y  y  y  y  y  y  y  y  y
+    newer created    y  y  y  y  y  y  y  y  y  y  y  y  y  y  y
+    newer releasing  y  y  y  y  y  y  y  y  y  y  y  y  y  y  y
 ";
 
 /// The rows of the table in its order.
@@ -284,7 +288,7 @@ fn a_domain_owns_its_own() {
 // ---- what always holds -----------------------------------------------------------------------------------------
 
 fn any_event() -> impl Strategy<Value = (u8, Event)> {
-    (0..3u8, 0..13usize).prop_map(|(device, event)| (device, events()[event].1.clone()))
+    (0..3u8, 0..15usize).prop_map(|(device, event)| (device, events()[event].1.clone()))
 }
 
 proptest! {
