@@ -118,6 +118,9 @@ fn forbidden(site: &Site<'_>, id: &TypeId, enabled: bool, inventory: &Inventory)
     if inventory.rulebook.cordoned(site.pgpu) {
         return Some(Why::Cordoned);
     }
+    if id.as_str() == PASSTHROUGH && site.is_split() {
+        return Some(Why::Split);
+    }
     let unreadable = |parent: &&crate::Parent| match &parent.get(id)?.available {
         crate::Known::Unreadable(why) => Some(why.clone()),
         _ => None,

@@ -9,8 +9,8 @@
 //! | ours, this domain's, of another type | replace |
 //! | ours, being released | wait, then create |
 //! | not finished: it has no type yet, or no more | wait |
-//! | another domain's, or made by hand | refuse, name it |
-//! | foreign, of that type | use it, never own it |
+//! | another domain's | refuse, name it |
+//! | foreign, or made by hand, of that type | use it, never own it |
 //! | foreign, of another type | refuse |
 
 use crate::ledger::{Owner, Record, State};
@@ -50,9 +50,9 @@ pub enum Encounter {
     Replace,
     /// It is on its way out, or not finished: wait, look again.
     Wait,
-    /// Somebody else made it, and it fits: use it.
+    /// Somebody else made it, or a person did with `mdevkit create`, and it fits: use it.
     UseForeign,
-    /// It is another domain's, or is kept by hand.
+    /// It is another domain's, or is not finished by whom it belongs to.
     Owned {
         /// Whose, as a person would say it.
         by: String,
@@ -82,6 +82,9 @@ pub enum Encounter {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn encounter(want: &Want, domain: Uuid, found: Option<&Existing>, record: Option<&Record>) -> Encounter {
+    // Who makes a device by hand makes it to be used; it stays his.
+    let by_hand = |record: &&Record| record.owner == Owner::Manual && record.state == State::Created;
+    let record = record.filter(|record| found.is_none() || !by_hand(record));
     if let Some(record) = record
         && !matches!(&record.owner, Owner::Domain { uuid, .. } if *uuid == domain)
     {

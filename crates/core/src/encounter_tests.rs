@@ -107,6 +107,26 @@ fn every_row_of_the_table() {
             "made by hand",
             fits(),
             Some(record(Owner::Manual, Created)),
+            Encounter::UseForeign,
+        ),
+        (
+            "made by hand, of another type",
+            differs(),
+            Some(record(Owner::Manual, Created)),
+            Encounter::ForeignType {
+                found: "nvidia-197".parse().unwrap(),
+            },
+        ),
+        (
+            "made by hand, not there",
+            None,
+            Some(record(Owner::Manual, Created)),
+            owned("mdevkit create (made by hand)"),
+        ),
+        (
+            "being made by hand",
+            fits(),
+            Some(record(Owner::Manual, Intent)),
             owned("mdevkit create (made by hand)"),
         ),
         (

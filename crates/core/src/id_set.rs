@@ -24,8 +24,8 @@ impl IdSet {
     /// One more than the largest number that a set can have.
     pub const MOST: u32 = 16384;
 
-    /// The longest text that is read (bytes): 256 ranges of large numbers.
-    pub const LONGEST: usize = 4096;
+    /// The longest text that is read (bytes): as long as the kernel's lists get where every second number is in them.
+    pub const LONGEST: usize = 64 * 1024;
 
     /// The numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {

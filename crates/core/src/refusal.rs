@@ -66,6 +66,8 @@ pub enum Why {
         /// How many it could have (count).
         total: u32,
     },
+    /// The card as a whole cannot be had, because its virtual functions are on.
+    Split,
     /// It is passed through whole.
     PassedThrough {
         /// The driver that it is bound to.
@@ -118,6 +120,7 @@ impl Why {
             Self::MigNotSetUp => (5, "mig-not-set-up"),
             Self::VfsOff { .. } => (6, "vfs-off"),
             Self::PassedThrough { .. } => (7, "passed-through"),
+            Self::Split => (16, "split"),
             Self::Cordoned => (8, "cordoned"),
             Self::NotEnabled => (9, "not-enabled"),
             Self::WrongNode { .. } => (10, "wrong-node"),
@@ -133,7 +136,9 @@ impl Why {
     fn code(&self) -> (u8, Code) {
         match self {
             Self::OtherSize(_) | Self::Full | Self::Promised | Self::Refused(_) | Self::Busy(_) => (0, Code::Full),
-            Self::MigNotSetUp | Self::PassedThrough { .. } | Self::Cordoned | Self::NotEnabled => (1, Code::Blocked),
+            Self::MigNotSetUp | Self::PassedThrough { .. } | Self::Split | Self::Cordoned | Self::NotEnabled => {
+                (1, Code::Blocked)
+            }
             Self::WrongNode { .. } => (2, Code::Numa),
             Self::Model { .. } => (3, Code::Model),
             Self::TwoGroups(_) => (4, Code::Config),
@@ -164,6 +169,7 @@ impl Why {
             Self::Busy(why) => format!("{subject} {be} busy ({why}{more})"),
             Self::MigNotSetUp => format!("{subject} {} no MIG instance for it", verb("has", "have")),
             Self::VfsOff { .. } => format!("{subject} {} virtual functions off", verb("has its", "have their")),
+            Self::Split => format!("{subject} {be} split into virtual functions"),
             Self::PassedThrough { driver } => format!("{subject} {be} passed through whole ({driver}{more})"),
             Self::Cordoned => format!("{subject} {be} cordoned"),
             Self::NotEnabled => format!("{subject} {} not have it enabled", verb("does", "do")),
@@ -203,6 +209,7 @@ impl fmt::Display for Why {
             Self::Busy(why) => write!(f, "busy: {}", one_line(why)),
             Self::MigNotSetUp => f.write_str("in MIG mode, and no GPU instance has room for it"),
             Self::VfsOff { total } => write!(f, "its virtual functions are off (0 of {total})"),
+            Self::Split => f.write_str("split into virtual functions"),
             Self::PassedThrough { driver } => write!(f, "passed through whole, by {}", one_line(driver)),
             Self::Cordoned => f.write_str("cordoned"),
             Self::NotEnabled => f.write_str("the type is not enabled on it"),

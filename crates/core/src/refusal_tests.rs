@@ -23,6 +23,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
         Just(Why::Full),
         Just(Why::Promised),
         Just(Why::MigNotSetUp),
+        Just(Why::Split),
         Just(Why::Cordoned),
         Just(Why::NotEnabled),
         Just(Why::Excluded),

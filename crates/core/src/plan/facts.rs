@@ -31,6 +31,13 @@ pub(crate) struct Site<'a> {
     pub(crate) start: Room,
 }
 
+impl Site<'_> {
+    /// Whether its parents are virtual functions.
+    pub(crate) fn is_split(&self) -> bool {
+        self.parents.iter().any(|parent| parent.name != *self.pgpu.as_parent())
+    }
+}
+
 /// Wants that differ in nothing that matters here.
 pub(crate) struct Kind<'a> {
     pub(crate) want: &'a Want,

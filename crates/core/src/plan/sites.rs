@@ -50,6 +50,7 @@ impl<'a> Gathering<'a> {
                 needs.extend(self.unread_residents());
                 if mixed {
                     needs.extend(self.unread_places(name, parents));
+                    needs.extend(self.unread_sizes(parents));
                 }
             }
         }
@@ -128,6 +129,20 @@ impl<'a> Gathering<'a> {
             needs.insert(Need::Ids(name.clone()));
         }
         needs
+    }
+
+    /// What shows whether sizes mix on a GPU that has devices: which types a function that is free could have.
+    fn unread_sizes(&self, parents: &[&Parent]) -> Needs {
+        let (used, free): (Vec<&Parent>, Vec<&Parent>) =
+            parents.iter().copied().partition(|parent| !self.of(parent).is_empty());
+        let Some(free) = free.first().filter(|_| !used.is_empty()) else {
+            return Needs::new();
+        };
+        let offers = free.offers.get().into_iter().flatten();
+        offers
+            .filter(|(_, offer)| offer.available.is_not_yet() && offer.refused.is_none())
+            .map(|(id, _)| Need::Available(free.name.clone(), id.clone()))
+            .collect()
     }
 
     /// The devices of a parent.

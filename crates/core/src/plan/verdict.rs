@@ -106,7 +106,7 @@ impl<'a> Gathering<'a> {
     /// Whether at least one parent would make it, as far as anybody knows.
     fn offered(&self, want: &Want, id: &TypeId, site: &Site<'a>) -> Result<(), Why> {
         if id.as_str() == PASSTHROUGH {
-            return Ok(());
+            return if site.is_split() { Err(Why::Split) } else { Ok(()) };
         }
         let mut why = Why::NotSupported;
         for parent in &site.parents {
