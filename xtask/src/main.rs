@@ -1,10 +1,11 @@
-//! Developer tasks: `cargo xtask demo | test | lab | soak | bench | dist`.
+//! Developer tasks: `cargo xtask demo | test | fuzz | lab | soak | bench | dist`.
 //!
 //! One file each. A task runs from the workspace's root, prints what it runs, and ends with exit status 0 only when
 //! all of it succeeded.
 
 mod bench;
 mod dist;
+mod fuzz;
 mod lab;
 mod sh;
 mod test;
@@ -27,8 +28,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// All tests: format, lints, docs, unit and command tests, licences, and the quick part of the lab
+    /// All tests: format, lints, docs, unit and command tests, licences, fuzzing, and the quick part of the lab
     Test(test::Args),
+    /// What must hold for any input: each fuzz target for half a minute, or as long as you like
+    Fuzz(fuzz::Args),
     /// The lab: a real kernel with real mediated devices and a real libvirtd (`cargo xtask lab run --list`)
     Lab {
         /// Passed on to `lab`; with none: `run`
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo { args } => demo(&args),
         Task::Test(args) => test::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Lab { args } => lab::run(&args),
         Task::Soak => lab::run(&[
             "run".into(),

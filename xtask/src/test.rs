@@ -2,8 +2,9 @@
 //!
 //! Every step runs, whatever became of the one before, so that one run tells all.
 
-use crate::{lab, sh};
+use crate::{fuzz, lab, sh};
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -57,7 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let begin = Instant::now();
     packages(args)?;
     let mut tally = Tally::default();
-    tally.step("format", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])));
+    tally.step("format", || {
+        sh::run(sh::cargo().args(["fmt", "--all", "--check"]))?;
+        sh::run(sh::cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    });
     tally.step("lints", || {
         let clippy = [
             "clippy",
@@ -77,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     });
     tally.counted("tests", tests);
     tally.step("licences", licences);
+    tally.counted("fuzzing", |_| fuzz::half_a_minute());
     if !args.no_lab {
         tally.counted("lab", |so_far| {
             let mut lab = lab::command(&[
@@ -144,30 +149,53 @@ fn count(
     Ok(*so_far)
 }
 
-/// cargo-deny without its advisories, whose database is not at hand everywhere.
+/// cargo-deny without its advisories, whose database is not at hand everywhere; for the fuzz targets, too.
 fn licences() -> Result<()> {
-    let tools = sh::target().join("tools").join(format!("cargo-deny-{DENY}"));
-    let program = tools.join("bin/cargo-deny");
+    let deny = installed("cargo-deny", DENY)?;
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut check = sh::command(&deny);
+        check.args(["--manifest-path", manifest, "check", "--allow", "unused-wrapper"]);
+        sh::run(check.args(["bans", "licenses", "sources"]))?;
+    }
+    Ok(())
+}
+
+/// A tool of cargo's in this version; it is built once and kept in the target folder.
+pub(crate) fn installed(tool: &str, version: &str) -> Result<PathBuf> {
+    let folder = sh::target().join("tools").join(format!("{tool}-{version}"));
+    let program = folder.join("bin").join(tool);
     if !program.is_file() {
         let mut install = sh::cargo();
         install
-            .args(["install", "--quiet", "--locked", "--debug", "--version", DENY, "--root"])
-            .arg(&tools);
-        sh::run(install.arg("cargo-deny"))?;
+            .args([
+                "install",
+                "--quiet",
+                "--locked",
+                "--debug",
+                "--version",
+                version,
+                "--root",
+            ])
+            .arg(&folder);
+        sh::run(install.arg(tool))?;
     }
-    sh::run(sh::command(program).args(["check", "bans", "licenses", "sources"]))
+    Ok(program)
 }
 
 /// The programs that the tests need, and the packages they are in; installed when we are root.
 fn packages(args: &Args) -> Result<()> {
-    let mut needed = vec!["strace", "mount", "xmllint"];
+    let mut needed = vec!["strace", "mount", "xmllint", "g++"];
     let lab = std::fs::read_to_string(sh::root().join("tests/lab/packages")).unwrap_or_default();
     if !args.no_lab {
         needed.extend(lab.split_whitespace());
     }
     // Each of these packages has a program of its own name, but for one.
     let package = |program| if program == "xmllint" { "libxml2-utils" } else { program };
-    let missing: Vec<&str> = needed.into_iter().filter(|program| !sh::has(program)).map(package).collect();
+    let missing: Vec<&str> = needed
+        .into_iter()
+        .filter(|program| !sh::has(program))
+        .map(package)
+        .collect();
     let is_root = sh::output(sh::command("id").arg("-u"))?.trim() == "0";
     if !missing.is_empty() {
         let list = missing.join(" ");
