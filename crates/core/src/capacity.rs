@@ -104,6 +104,10 @@ fn group(site: &Site<'_>, inventory: &Inventory) -> Option<GroupName> {
 
 /// What a type is called, and whether it may be made there.
 fn told(site: &Site<'_>, id: &TypeId, inventory: &Inventory) -> (Option<TypeName>, bool) {
+    if id.as_str() == PASSTHROUGH {
+        let enabled = inventory.rulebook.enabled(site.pgpu, site.group, id, None);
+        return (None, enabled.unwrap_or(false));
+    }
     let mut parents = site.parents.iter().copied().chain(inventory.parents());
     let name = parents.find_map(|parent| parent.get(id)?.name.get()).cloned().flatten();
     let enabled = inventory.rulebook.enabled(site.pgpu, site.group, id, name.as_ref());

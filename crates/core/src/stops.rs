@@ -1,7 +1,8 @@
 //! What would have to stop for a device to find room: "which stops would free a 24Q?"
 //!
 //! Invariant: every answer is checked against the GPU's rule: with these devices gone, the want fits. Of each GPU the
-//! one that stops the fewest owners is told, found by trying all sets of up to [`EXACT`] owners; beyond, all of them.
+//! one that stops the fewest owners is told, found by trying all sets of up to [`EXACT`] owners; beyond, a set of which
+//! nobody stops in vain.
 
 use crate::plan::facts::Facts;
 use crate::plan::{Need, Stop};
@@ -11,6 +12,9 @@ use std::collections::BTreeMap;
 
 /// The most owners of which every set is tried (count): 32 of them make 5,488 sets.
 const EXACT: usize = 3;
+
+/// From how many owners on only pairs are tried (count).
+const MANY: usize = 32;
 
 /// What would make room on one physical GPU.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,10 +81,13 @@ pub fn stops(want: &Want, inventory: &Inventory, owners: &BTreeMap<Uuid, String>
         };
         let helps = |set: &[usize]| without(set).is_some_and(|room| fits(&room));
         let all: Vec<usize> = (0..by_owner.len()).collect();
-        let fewest = (1..=EXACT.min(all.len())).find_map(|size| first_set(&all, size, &helps));
-        let Some(set) = fewest.or_else(|| helps(&all).then_some(all)) else {
+        if !helps(&all) {
             continue;
-        };
+        }
+        let exact = EXACT.min(all.len());
+        let most = if all.len() > MANY { exact.min(2) } else { exact };
+        let fewest = (1..=most).find_map(|size| first_set(&all, size, &helps));
+        let set = fewest.unwrap_or_else(|| none_in_vain(all, &helps));
         let chosen = || set.iter().filter_map(|index| by_owner.iter().nth(*index));
         found.push(Stops {
             owners: chosen().map(|(owner, _)| owner.clone()).collect(),
@@ -92,6 +99,17 @@ pub fn stops(want: &Want, inventory: &Inventory, owners: &BTreeMap<Uuid, String>
     }
     found.sort_by(|a, b| (a.owners.len(), a.devices.len(), &a.pgpu).cmp(&(b.owners.len(), b.devices.len(), &b.pgpu)));
     Ok(found)
+}
+
+/// What is left of a set that helps when everyone who stops in vain is taken out, the last ones first.
+fn none_in_vain(mut set: Vec<usize>, helps: &dyn Fn(&[usize]) -> bool) -> Vec<usize> {
+    for at in (0..set.len()).rev() {
+        let one = set.remove(at);
+        if !helps(&set) {
+            set.insert(at, one);
+        }
+    }
+    set
 }
 
 /// The first set of that size, in order, that helps.

@@ -29,7 +29,7 @@ pub(super) fn placements_beside(
 ) -> Vec<Placement> {
     // Who names its parent goes first: the others can take any.
     let mut turns: Vec<(bool, usize)> = (0..choices.len())
-        .map(|turn| (!pins(wants, domain, turn), turn))
+        .map(|turn| (!pins(facts, domain, turn), turn))
         .collect();
     turns.sort_unstable();
     let mut placements = Vec::with_capacity(choices.len());
@@ -80,11 +80,25 @@ pub(super) fn placements_beside(
     placements.into_iter().map(|(_, place)| place).collect()
 }
 
-fn pins(wants: &[Want], domain: &[usize], turn: usize) -> bool {
-    domain
-        .get(turn)
-        .and_then(|index| wants.get(*index))
-        .is_some_and(|want| want.parent.is_some())
+/// Keeps the virtual functions that these wants name from everybody else.
+pub(super) fn reserve(facts: &Facts<'_>, domain: &[usize], choices: &[Choice], taken: &mut Taken) {
+    for (index, choice) in domain.iter().zip(choices) {
+        let kind = facts.kind_of.get(*index).and_then(|kind| facts.kinds.get(*kind));
+        let Some(function) = kind.and_then(|kind| kind.function) else {
+            continue;
+        };
+        let parents = facts.sites.get(choice.site).map(|site| site.parents.as_slice());
+        let at = parents.and_then(|parents| parents.iter().position(|parent| parent.name == *function));
+        if let Some(at) = at {
+            taken.insert((choice.site, at, u16::MAX), 1);
+        }
+    }
+}
+
+fn pins(facts: &Facts<'_>, domain: &[usize], turn: usize) -> bool {
+    let kind = domain.get(turn).and_then(|index| facts.kind_of.get(*index));
+    let kind = kind.and_then(|kind| facts.kinds.get(*kind));
+    kind.is_some_and(|kind| kind.function.is_some())
 }
 
 /// The first parent with room for one more than is promised; none for a card without parents, which stands for itself.

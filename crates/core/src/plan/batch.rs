@@ -109,6 +109,11 @@ fn finish(
     inventory: &Inventory,
 ) -> Result<Batch, Vec<Need>> {
     let mut taken = Taken::default();
+    for (domain, answer) in members.iter().zip(&best.answers) {
+        if let Ok(choices) = answer {
+            assign::reserve(facts, domain, choices, &mut taken);
+        }
+    }
     let mut unread = Needs::new();
     // Of domains of one device of the same kind, each is refused as the first one is.
     let mut told: BTreeMap<usize, Box<Refusal>> = BTreeMap::new();

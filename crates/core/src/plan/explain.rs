@@ -88,6 +88,8 @@ pub(crate) fn no_room_for(site: &Site<'_>, wanted: impl Fn(&TypeId) -> bool, inv
         .collect();
     match site.gpu.rule() {
         Rule::Mig if residents.is_empty() => Why::MigNotSetUp,
+        // Where types share one pool or one framebuffer, it is full of whatever is there.
+        Rule::Counter | Rule::SharedPool | Rule::MixedSizes => Why::Full,
         _ if !residents.is_empty() && !residents.iter().any(|id| wanted(id)) => {
             let types: BTreeSet<&TypeId> = residents.into_iter().collect();
             Why::OtherSize(types.into_iter().cloned().collect())

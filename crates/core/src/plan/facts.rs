@@ -5,7 +5,7 @@
 use super::gather::Gathering;
 use super::{Need, Needs, Placement, PolicyFrom, Stop};
 use crate::rule::{Gpu, Room};
-use crate::{Group, Inventory, Parent, PgpuName, Policy, TypeId, Want, Why};
+use crate::{Group, Inventory, Parent, ParentName, PgpuName, Policy, TypeId, Want, Why};
 use std::collections::BTreeSet;
 
 /// All that matters for some wants.
@@ -45,8 +45,8 @@ pub(crate) struct Kind<'a> {
     pub(crate) from: PolicyFrom,
     /// The types that its name means, when that are several.
     pub(crate) means: Vec<TypeId>,
-    /// Whether there can be one device of it at most: it names a virtual function.
-    pub(crate) single: bool,
+    /// The virtual function that it names: that makes one device, whoever asks.
+    pub(crate) function: Option<&'a ParentName>,
     /// For each site: what it may be there, or why it may not.
     pub(crate) verdicts: Vec<Result<Vec<Fit>, Why>>,
 }

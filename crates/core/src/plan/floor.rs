@@ -6,8 +6,8 @@
 
 use super::Beside;
 use super::facts::{Facts, Fit};
-use crate::Policy;
 use crate::rule::{Large, Room};
+use crate::{ParentName, Policy};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -63,8 +63,8 @@ pub(crate) struct Floor<'f, 'a> {
     before: Vec<(u16, bool)>,
     /// The sites where one was placed.
     touched: Vec<usize>,
-    /// The virtual functions that were named are taken, by kind of want.
-    named: BTreeSet<usize>,
+    /// The virtual functions that were named and are taken, by any domain.
+    named: BTreeSet<&'a ParentName>,
     orders: Vec<Option<Order>>,
 }
 
@@ -110,11 +110,13 @@ impl<'f, 'a> Floor<'f, 'a> {
         self.leave();
         let mut choices: Vec<Choice> = Vec::with_capacity(domain.len());
         let mut before: Vec<(usize, Room)> = Vec::new();
+        let named = self.named.clone();
         for want in domain {
             let Some(choice) = self.best(*want) else {
                 for (site, room) in before.into_iter().rev() {
                     self.set(site, room);
                 }
+                self.named = named;
                 return Err(Stuck {
                     want: *want,
                     domain: domain.to_vec(),
@@ -160,7 +162,6 @@ impl<'f, 'a> Floor<'f, 'a> {
                 *used = *before;
             }
         }
-        self.named.clear();
     }
 
     fn kind(&self, want: usize) -> usize {
@@ -170,7 +171,8 @@ impl<'f, 'a> Floor<'f, 'a> {
     fn best(&mut self, want: usize) -> Option<Choice> {
         let kind = self.kind(want);
         let apart = self.facts.wants.get(want)?.apart;
-        if self.named.contains(&kind) {
+        let function = self.facts.kinds.get(kind)?.function;
+        if function.is_some_and(|name| self.named.contains(name)) {
             return None;
         }
         self.order(kind)?;
@@ -181,6 +183,16 @@ impl<'f, 'a> Floor<'f, 'a> {
             .find(|(key, _)| self.may_join(key.site, apart))
             .cloned()?;
         Some(self.choice(want, key.site, fit))
+    }
+
+    /// The virtual function that a want names.
+    pub(crate) fn function(&self, want: usize) -> Option<&'a ParentName> {
+        self.facts.kinds.get(self.kind(want))?.function
+    }
+
+    /// Whether a virtual function that somebody named is taken.
+    pub(crate) fn is_named(&self, function: &ParentName) -> bool {
+        self.named.contains(function)
     }
 
     /// Whether the domain has a device on a site before any of these is placed, and whether that is to be alone.
@@ -235,9 +247,8 @@ impl<'f, 'a> Floor<'f, 'a> {
         };
         let apart = self.facts.wants.get(want).is_some_and(|want| want.apart);
         let kind = self.kind(want);
-        if self.facts.kinds.get(kind).is_some_and(|kind| kind.single) {
-            self.named.insert(kind);
-        }
+        self.named
+            .extend(self.facts.kinds.get(kind).and_then(|kind| kind.function));
         if let Some((count, alone)) = self.used.get_mut(site) {
             *count = count.saturating_add(1);
             *alone |= apart;

@@ -224,16 +224,22 @@ impl<'a> Gathering<'a> {
         Meaning::Types(found.into_iter().map(|(_, _, _, id)| id.clone()).collect())
     }
 
-    /// The policy for a kind: the request's, the group's, or the host's own.
-    pub(super) fn policy(&self, want: &Want) -> (Policy, PolicyFrom) {
+    /// The policy for a kind that may be of these types: the request's, the group's, or the host's own.
+    pub(super) fn policy(&self, want: &Want, types: &[TypeId]) -> (Policy, PolicyFrom) {
         if let Some(policy) = want.policy {
             return (policy, PolicyFrom::Request);
         }
-        // Without a group in the request, a group's policy holds if all of its GPUs are in that one.
+        // Without a group in the request, a group's policy holds if all GPUs that could make it are in that one.
+        let could = |(name, parents): &&(&PgpuName, Vec<&Parent>)| {
+            let offers = parents
+                .iter()
+                .any(|parent| types.iter().any(|id| parent.get(id).is_some()));
+            offers && !matches!(self.may(want, name, parents), Err(Why::Excluded))
+        };
         let mut groups = self
             .gpus
             .iter()
-            .filter(|(name, parents)| !matches!(self.may(want, name, parents), Err(Why::Excluded)))
+            .filter(could)
             .map(|(name, _)| self.group(name).ok().flatten());
         let first = groups.next().flatten();
         match first {

@@ -237,6 +237,8 @@ fn decide(wants: &[Want], beside: &[Beside], inventory: &Inventory) -> Result<Pl
 fn place(floor: &mut floor::Floor<'_, '_>, domain: &[usize]) -> Result<Vec<floor::Choice>, floor::Stuck> {
     let stuck = match floor.place(domain) {
         Ok(choices) => return Ok(choices),
+        // One after the other is every arrangement of one.
+        Err(stuck) if domain.len() == 1 => return Err(stuck),
         Err(stuck) => stuck,
     };
     match search::search(floor, domain) {
@@ -251,5 +253,7 @@ fn place(floor: &mut floor::Floor<'_, '_>, domain: &[usize]) -> Result<Vec<floor
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod regressions;
 #[cfg(test)]
 mod tests;

@@ -7,15 +7,15 @@
 //! Where the driver chooses a device's place in the framebuffer (mixed sizes), it matters which device is made first:
 //! there every order is tried, elsewhere one is enough.
 //!
-//! Invariant: exact within [`STEPS`]; who exceeds them says so.
+//! Invariant: exact within [`WORK`]; who exceeds them says so.
 
 use super::facts::Fit;
 use super::floor::Floor;
 use crate::rule::{Room, Rule};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// How many steps are tried before a search is cut short (count): some 5 ms.
-const STEPS: u32 = 20_000;
+/// How much is tried before a search is cut short: steps, each times the classes that it looks at. Some 5 ms.
+const WORK: usize = 100_000;
 
 /// What a search came to.
 pub(super) enum Found {
@@ -29,6 +29,12 @@ pub(super) enum Found {
 
 /// Searches for any arrangement of a domain's wants on the floor as it is.
 pub(super) fn search(floor: &Floor<'_, '_>, domain: &[usize]) -> Found {
+    // Of two who name one virtual function one finds no place, whatever the arrangement.
+    let mut named = BTreeSet::new();
+    let mut functions = domain.iter().filter_map(|want| floor.function(*want));
+    if functions.any(|name| floor.is_named(name) || !named.insert(name)) {
+        return Found::Nothing;
+    }
     let mut search = Search::new(floor, domain);
     let (order, cells) = (search.order.clone(), search.cells.clone());
     match search.from(&order, &cells) {
@@ -67,7 +73,7 @@ struct Search<'s, 'f, 'a> {
     cells: Cells,
     /// What does not fit: these wants on these cells.
     dead: HashSet<(Vec<(usize, bool)>, Cells)>,
-    steps: u32,
+    work: usize,
     /// The steps that led to the state that is looked at: which want, from which class, and as what.
     path: Vec<(Item, u32, Fit)>,
     /// Whether it matters which device is made first.
@@ -103,7 +109,7 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             origins: Vec::new(),
             cells: Vec::new(),
             dead: HashSet::new(),
-            steps: 0,
+            work: 0,
             path: Vec::new(),
             any_order: facts.sites.iter().any(|site| site.gpu.rule() == Rule::MixedSizes),
             room: HashMap::new(),
@@ -249,8 +255,8 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
             after.remove(at);
             for class in self.moves(item, cells) {
                 for fit in self.fits(class, item.kind) {
-                    self.steps += 1;
-                    if self.steps > STEPS {
+                    self.work += 1 + cells.len();
+                    if self.work > WORK {
                         return None;
                     }
                     let Some(next) = self.after(class, *fit, item.apart) else {
@@ -283,16 +289,34 @@ impl<'s, 'f, 'a> Search<'s, 'f, 'a> {
         firsts
     }
 
-    /// Whether each kind has at least as much room in all as there are wants of it.
+    /// Whether each kind has at least as much room in all as there are wants of it, and who is to be alone a GPU.
     fn could(&mut self, rest: &[Item], cells: &Cells) -> bool {
+        if !self.apart_could(rest, cells) {
+            return false;
+        }
         let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
         for item in rest {
             *counts.entry(item.kind).or_default() += 1;
         }
-        counts.into_iter().all(|(kind, count)| {
-            let single = self.floor.facts.kinds.get(kind).is_some_and(|kind| kind.single);
-            self.room_in_all(cells, kind) >= count && !(single && count > 1)
-        })
+        counts
+            .into_iter()
+            .all(|(kind, count)| self.room_in_all(cells, kind) >= count)
+    }
+
+    /// Whether there are as many GPUs without a device of the domain as wants that need one for themselves.
+    fn apart_could(&mut self, rest: &[Item], cells: &Cells) -> bool {
+        let apart: Vec<Item> = rest.iter().filter(|item| item.apart).copied().collect();
+        if apart.is_empty() {
+            return true;
+        }
+        let mut free = 0_usize;
+        for (class, count) in cells {
+            let used = self.classes.get(*class as usize).is_none_or(|class| class.used);
+            if !used && apart.iter().any(|item| self.most(*class, item.kind) > 0) {
+                free += usize::from(*count);
+            }
+        }
+        free >= apart.len()
     }
 
     /// The classes where a want could go: where the fewest others of its kind would fit first.

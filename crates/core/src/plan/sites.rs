@@ -14,15 +14,18 @@ impl<'a> Gathering<'a> {
     /// Every GPU with its room, as far as the wants may be there.
     pub(super) fn sites(&self, types: &[Meaning], allowed: &Allowed) -> Result<Vec<Site<'a>>, Stop> {
         let wanted: BTreeSet<&TypeId> = types.iter().flat_map(Meaning::types).collect();
-        let keep_large = self.kinds.iter().any(|want| self.policy(want).0 == Policy::KeepLarge);
+        let mut kinds = self.kinds.iter().zip(types);
+        let keep_large = kinds.any(|(want, meaning)| self.policy(want, meaning.types()).0 == Policy::KeepLarge);
         let wrong = self.wrong_apis(&wanted);
         let mut needs = Needs::new();
         let mut candidates = 0_usize;
         let mut looked: Vec<BTreeSet<&TypeId>> = Vec::with_capacity(self.gpus.len());
         for (index, (name, parents)) in self.gpus.iter().enumerate() {
             let mixed = self.may_mix(name, parents);
+            let told = self.configured(name) == Some(Rule::MixedSizes);
             // What one device takes from others of its own type the kernel's number says, where sizes do not mix.
-            let beside = keep_large || (self.wants.len() > 1 && (wanted.len() > 1 || mixed));
+            let several = self.wants.len() > 1;
+            let beside = keep_large || (several && (wanted.len() > 1 || mixed)) || (told && self.gpus.len() > 1);
             let ids = self.ids(parents, &wanted, keep_large || (beside && mixed));
             looked.push(ids.clone());
             if !allowed.iter().any(|allowed| matches!(allowed.get(index), Some(Ok(_)))) {
@@ -46,9 +49,9 @@ impl<'a> Gathering<'a> {
                     needs.extend(parents.map(|parent| Need::DeviceApi(parent.name.clone(), id.clone())));
                 }
             }
-            if beside {
+            if beside || (several && parents.len() > 1) {
                 needs.extend(self.unread_residents());
-                if mixed {
+                if beside && mixed {
                     needs.extend(self.unread_places(name, parents));
                     needs.extend(self.unread_sizes(parents));
                 }
@@ -68,11 +71,13 @@ impl<'a> Gathering<'a> {
     /// Whether a GPU may have devices of several sizes at places in its framebuffer: NVIDIA's with virtual functions,
     /// and whichever the operator says so of.
     fn may_mix(&self, name: &PgpuName, parents: &[&Parent]) -> bool {
-        let rule = self.group(name).ok().flatten().and_then(|group| group.rule);
-        match rule {
-            Some(rule) => rule == Rule::MixedSizes,
-            None => parents.len() > 1,
-        }
+        self.configured(name)
+            .map_or(parents.len() > 1, |rule| rule == Rule::MixedSizes)
+    }
+
+    /// The rule that the operator says a GPU follows.
+    fn configured(&self, name: &PgpuName) -> Option<Rule> {
+        self.group(name).ok().flatten().and_then(|group| group.rule)
     }
 
     /// Every GPU with all of its types.

@@ -5,14 +5,14 @@
 
 use super::facts::{Facts, Fit, Kind, Site};
 use super::gather::{Allowed, Gathering, Meaning};
-use crate::{Known, PASSTHROUGH, Parent, TypeId, Want, Why};
+use crate::{CardState, Known, PASSTHROUGH, Parent, TypeId, Want, Why};
 
 impl<'a> Gathering<'a> {
     /// What each kind may be on each site, or why not.
     pub(super) fn judge(self, sites: Vec<Site<'a>>, types: Vec<Meaning>, allowed: &Allowed) -> Facts<'a> {
         let mut kinds = Vec::with_capacity(self.kinds.len());
         for ((want, meaning), allowed) in self.kinds.iter().zip(types).zip(allowed) {
-            let (policy, from) = self.policy(want);
+            let (policy, from) = self.policy(want, meaning.types());
             let verdicts = sites
                 .iter()
                 .zip(allowed)
@@ -26,10 +26,10 @@ impl<'a> Gathering<'a> {
                     Meaning::Types(_) => Vec::new(),
                     Meaning::Several(ids) => ids,
                 },
-                single: want
+                function: want
                     .parent
                     .as_ref()
-                    .is_some_and(|pin| self.gpus.iter().all(|(name, _)| name.as_parent() != pin)),
+                    .filter(|pin| self.gpus.iter().all(|(name, _)| name.as_parent() != *pin)),
                 verdicts,
             });
         }
@@ -103,10 +103,20 @@ impl<'a> Gathering<'a> {
         })
     }
 
+    /// Whether the card can be had whole, as far as its state goes.
+    fn whole(&self, site: &Site<'a>) -> Result<(), Why> {
+        let mut cards = self.inventory.cards.get().into_iter().flatten();
+        match cards.find(|card| card.name == *site.pgpu).map(|card| &card.state) {
+            Some(CardState::PassedThrough { driver }) => Err(Why::PassedThrough { driver: driver.clone() }),
+            _ if site.is_split() => Err(Why::Split),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether at least one parent would make it, as far as anybody knows.
     fn offered(&self, want: &Want, id: &TypeId, site: &Site<'a>) -> Result<(), Why> {
         if id.as_str() == PASSTHROUGH {
-            return if site.is_split() { Err(Why::Split) } else { Ok(()) };
+            return self.whole(site);
         }
         let mut why = Why::NotSupported;
         for parent in &site.parents {
