@@ -6,6 +6,7 @@ use super::{No, Planned};
 use crate::document::Document;
 use crate::domain;
 use crate::failure::Failure;
+use mdevkit_core::ledger::Owner;
 use mdevkit_core::{Description, Domain, Plan, Uuid, Want};
 use mdevkit_host::{Config, Host, HostError, PgpuRow, ResidentRow, Survey};
 
@@ -79,10 +80,9 @@ fn meet(want: &Want, domain: Option<Uuid>, survey: &Survey) -> Option<Met> {
     });
     let (gpu, device) = found?;
     let type_id = device.type_id.as_ref()?;
-    let own = device
-        .owner
-        .as_ref()
-        .map(|owner| owner.domain().is_some() && owner.domain() == domain);
+    // One that a person made is used as a foreign one is.
+    let owner = device.owner.as_ref().filter(|owner| **owner != Owner::Manual);
+    let own = owner.map(|owner| owner.domain().is_some() && owner.domain() == domain);
     Some(match (own, is_wanted(want, gpu, device, survey)) {
         (Some(false), _) => Met::Refused(HostError::Owned {
             uuid: want.uuid,
