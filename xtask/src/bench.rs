@@ -34,7 +34,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => place.tempdir()?,
     };
     sh::say("\nplanning, in process");
-    sh::run(sh::cargo().args(["run", "--quiet", "--release", "-p", "mdevkit-core", "--example", "planning"]))?;
+    sh::run(sh::cargo().args([
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "mdevkit-core",
+        "--example",
+        "planning",
+    ]))?;
     let host = SimulatedHost::start(&place.path().join("host"), &["v100dx:8"])?;
     let bench = Bench::prepare(place.path(), &host)?;
     bench.run(args.rounds)
