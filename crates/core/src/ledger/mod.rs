@@ -17,6 +17,8 @@
 //! this version does not know is kept as it is.
 
 mod format;
+#[cfg(test)]
+mod model;
 mod reconcile;
 mod record;
 mod step;
