@@ -14,14 +14,15 @@
 //!   books.rs             Ledger::apply, forget_other_boots, reconcile, encounter: the real ones
 //! ```
 //!
-//! Each process is a list of atomic steps in the order in which `mdevkit-host` does them, but for what is said below. From each state, `search`
-//! takes every step of every process, and everything that may happen around them: a kill at any step, the death of
-//! the daemon and its return, a reboot, time, and devices that somebody else makes or removes. `laws` checks each
-//! state, and what would follow if everything of ours died in it.
+//! Each process is a list of atomic steps in the order in which `mdevkit-host` does them, but for what is said below.
+//! From each state, `search` takes every step of every process, and everything that may happen around them: a kill at
+//! any step, the death of the daemon and its return, a reboot, time, and devices that somebody else makes or removes.
+//! `laws` checks each state, and what would follow if everything of ours died in it.
 //!
-//! Invariant: a search is exhaustive within its scenario's [`Budget`]; nothing else is left out silently. Left out by
-//! intention: devices made by hand, a damaged ledger and its rebuilding, several reconciles at once, and other tools
-//! that remove a device of ours.
+//! Invariant: a search is exhaustive within its scenario's [`world::Budget`]; nothing else is left out silently. Left
+//! out by intention: devices made by hand, a damaged ledger and its rebuilding, several reconciles at once, more
+//! than two children at one device, a time of grace that ends during a start, other tools that remove a device of ours,
+//! and those that take a foreign one away once a start has seen it.
 //!
 //! Five of the mistakes in [`steps::Flaw`] are the host's own: the search found them in it. The order here is the one
 //! without them, so until the host is mended in each, this model is ahead of it: `SettlesAnyOwner`, `DropsAnyRecord`,

@@ -9,7 +9,7 @@ use super::books::Act;
 use super::steps::{Flaw, Step};
 use super::world::{At, Handle, Harm, Maker, Process, Removal, Who, World};
 
-/// Children of one device at a time. A third one could do nothing that two do not.
+/// Children of one device at a time: a bound of the model, for a start that waits begins one after the other.
 const CHILDREN: usize = 2;
 
 impl Step<'_> {

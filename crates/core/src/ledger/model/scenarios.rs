@@ -186,7 +186,7 @@ pub(super) const LATE_RELEASE: Scenario = Scenario::new(
     290_000,
 );
 
-/// Minutes, and gigabytes: for a soak.
+/// More of the same: for a soak, in a release build.
 pub(super) const DEEP: [Scenario; 5] = [
     LATE_RELEASE,
     Scenario::new(
@@ -222,10 +222,12 @@ pub(super) const DEEP: [Scenario; 5] = [
     Scenario::new(
         "two domains, the daemon dies",
         Budget {
+            kills: 1,
             daemon_deaths: 1,
+            reconciles: 1,
             ..EACH_ONCE
         },
-        10_000,
+        500_000,
     ),
 ];
 
