@@ -3,6 +3,7 @@
 //!
 //! Invariant: nothing is decided here. A ledger's number stands for that ledger and no other, whatever led to it.
 
+use super::hash::Quick;
 use crate::ledger::{
     Action, Actor, BootId, Daemon, Event, Framework, Ledger, Life, Owner, Record, Sighting, State, reconcile,
 };
@@ -77,11 +78,11 @@ pub(super) struct Entry {
 pub(super) struct Books {
     ledgers: Vec<Ledger>,
     pages: HashMap<String, Page>,
-    applied: HashMap<(Page, u8, Act, u8), Option<Page>>,
-    rebooted: HashMap<(Page, u8), Page>,
-    judged: HashMap<(Page, u8, Sight), Verdict>,
-    met: HashMap<(Page, u8, u8, u8, Found), Encounter>,
-    entries: HashMap<(Page, u8), Option<Entry>>,
+    applied: HashMap<(Page, u8, Act, u8), Option<Page>, Quick>,
+    rebooted: HashMap<(Page, u8), Page, Quick>,
+    judged: HashMap<(Page, u8, Sight), Verdict, Quick>,
+    met: HashMap<(Page, u8, u8, u8, Found), Encounter, Quick>,
+    entries: HashMap<(Page, u8), Option<Entry>, Quick>,
 }
 
 /// Seconds from one tick to the next: more than any time of grace.
@@ -94,11 +95,11 @@ impl Books {
         let mut books = Self {
             ledgers: Vec::new(),
             pages: HashMap::new(),
-            applied: HashMap::new(),
-            rebooted: HashMap::new(),
-            judged: HashMap::new(),
-            met: HashMap::new(),
-            entries: HashMap::new(),
+            applied: HashMap::default(),
+            rebooted: HashMap::default(),
+            judged: HashMap::default(),
+            met: HashMap::default(),
+            entries: HashMap::default(),
         };
         books.page(Ledger::default());
         books

@@ -10,6 +10,7 @@
 //! | a domain starts again: it gets its devices, unless another domain's or another type is in the way | from each state |
 
 use super::books::{Books, bits};
+use super::hash::Quick;
 use super::libvirt::all_die;
 use super::steps::{Next, Rules, Step, hook};
 use super::world::{At, DEVICES, DOMAINS, Harm, Maker, Process, Who, World};
@@ -18,12 +19,14 @@ use std::collections::HashSet;
 
 /// The laws, and the dead worlds for which they were checked.
 pub(super) struct Laws {
-    pub(super) dead: HashSet<World>,
+    pub(super) dead: HashSet<World, Quick>,
 }
 
 impl Laws {
     pub(super) fn new() -> Self {
-        Self { dead: HashSet::new() }
+        Self {
+            dead: HashSet::default(),
+        }
     }
 
     pub(super) fn check(&mut self, rules: &Rules, books: &mut Books, world: &World) -> Result<(), String> {

@@ -34,6 +34,7 @@
 
 mod books;
 mod end;
+mod hash;
 mod laws;
 mod libvirt;
 mod process;

@@ -1,11 +1,12 @@
 //! The search: every state that can be reached, breadth first, so that the trace to a broken law is a shortest one.
 
 use super::books::Books;
+use super::hash::Quick;
 use super::laws::Laws;
 use super::libvirt::around;
 use super::steps::{Next, Rules, Step};
 use super::world::{Process, Who, World};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a search found.
@@ -36,9 +37,9 @@ impl fmt::Display for Broken {
 
 pub(super) fn search(rules: &Rules, begin: World) -> Found {
     let (mut books, mut laws) = (Books::new(), Laws::new());
-    let mut met: HashMap<World, ()> = HashMap::new();
+    let mut met: HashSet<World, Quick> = HashSet::default();
     let mut order: Vec<(World, u32)> = vec![(begin, 0)];
-    met.insert(begin, ());
+    met.insert(begin);
     let (mut steps, mut mistaken, mut broken) = (0, 0, None);
     let mut out = Vec::new();
     let mut next = 0;
@@ -55,7 +56,7 @@ pub(super) fn search(rules: &Rules, begin: World) -> Found {
         steps += out.len();
         for Next { world, .. } in out.drain(..) {
             let world = world.settled();
-            if met.insert(world, ()).is_none() {
+            if met.insert(world) {
                 order.push((world, u32::try_from(next).unwrap()));
             }
         }
