@@ -20,7 +20,9 @@
 //!    once, until one fits or none is left.
 //!
 //! Invariants: equal input, equal answer, ties go to the lowest address; never more than the kernel's own number
-//! promises; a domain for which there is a plan gets one (or [`Refusal::unproven`](crate::Refusal::unproven) is said).
+//! promises; a domain for which there is a plan by the GPUs' rules gets one (or
+//! [`Refusal::unproven`](crate::Refusal::unproven) is said). A rule that sees too little promises one device of a GPU at a
+//! time: MIG, and mixed sizes where a device's place is not told yet.
 
 mod assign;
 mod batch;
