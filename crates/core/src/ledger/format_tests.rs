@@ -38,6 +38,22 @@ fn what_we_do_not_know_is_written_back_as_it_was() {
     assert_eq!(Ledger::read(ledger.write().as_bytes()), Ok(ledger));
 }
 
+/// A number that we do not know came back as its neighbour (found by fuzzing).
+#[test]
+fn a_fraction_in_an_unknown_field_is_the_same_each_time() {
+    for number in [
+        "402111111111111111111111111111111111111111111116531836",
+        "0.1",
+        "1.7976931348623157e308",
+    ] {
+        let file = FILE.replace("1800000000", number);
+        let ledger = Ledger::read(file.as_bytes()).unwrap();
+        let (once, again) = (ledger.write(), Ledger::read(ledger.write().as_bytes()));
+        assert_eq!(again.as_ref(), Ok(&ledger), "{number}");
+        assert_eq!(again.unwrap().write(), once);
+    }
+}
+
 #[test]
 fn a_file_is_one_record_a_line() {
     assert_eq!(Ledger::default().write(), "{\"version\":1,\n\"records\":[]}\n");
