@@ -2,7 +2,7 @@
 
 use crate::oracle::{self, Without, others};
 use crate::parts;
-use mdevkit_core::{Ask, AtLeast, DeviceApi, Domain, Numa, Slot, TypeSpec, Uuid, What};
+use mdevkit_core::{Ask, AtLeast, DeviceApi, Domain, Numa, Request, Slot, TypeSpec, Uuid, What};
 use mdevkit_xml::{
     Edited, Eject, Injection, NewDevice, Pick, Replacement, Screen, View, XmlError, XmlErrorKind, complete,
     domain_uuid, eject, may_concern_us, primary, read, refresh,
@@ -86,6 +86,7 @@ pub fn edits(data: &[u8]) {
         if matches!(edit, Edit::Primary) {
             without = Without::OursAndVideos;
         }
+        took_effect(&edit, &edited);
         only_the_splices_differ(&now, &edited, without);
         // A domain without a UUID gets new random ones with each refresh.
         if !matches!(edit, Edit::Refresh) || has_uuid {
@@ -163,6 +164,58 @@ impl Edit {
             Self::Complete => complete(xml, DeviceApi::VfioPci, random()),
             Self::Refresh => refresh(xml, random()),
             Self::Primary => primary(xml, pick),
+        }
+    }
+}
+
+/// What was asked for is what a reader finds afterwards.
+fn took_effect(edit: &Edit, edited: &Edited) {
+    let view = View::of(edited.bytes()).expect("an edit can be read");
+    let domain = read(edited.bytes()).expect("an edit can be read");
+    let slot = edited.devices().first().map(|it| it.0);
+    let request = view
+        .requests()
+        .map(|it| it.request())
+        .find(|it| slot.is_some() && it.slot == slot);
+    let shows = || {
+        let hostdev = view.hostdevs().find(|it| slot.is_some() && it.slot() == slot);
+        hostdev.map(|it| Screen {
+            display: it.display(),
+            ramfb: it.ramfb(),
+        })
+    };
+    let on = Screen {
+        display: Some(true),
+        ramfb: Some(true),
+    };
+    match edit {
+        Edit::Ask(ask) => assert!(request.is_none_or(|it| it.ask == *ask), "{edit:?}: {request:?}"),
+        Edit::Place => {
+            let placed = |it: &Request| it.group.is_some() && it.numa == Some(Numa::Strict) && it.apart == Some(true);
+            assert!(request.is_none_or(placed), "{edit:?}: {request:?}");
+        }
+        Edit::NoPlace => {
+            let free = |it: &Request| (&it.group, it.numa, it.apart, &it.params) == (&None, None, None, &None);
+            assert!(request.is_none_or(free), "{edit:?}: {request:?}");
+        }
+        Edit::Screen(screen) => assert!(
+            shows().is_none_or(|it| {
+                screen.display.is_none_or(|on| it.display == Some(on))
+                    && screen.ramfb.is_none_or(|on| it.ramfb == Some(on))
+            }),
+            "{edit:?}: {:?}",
+            shows()
+        ),
+        Edit::Primary => assert!(shows().is_none_or(|it| it == on), "{:?}", shows()),
+        Edit::Complete => {
+            let all = domain.requests.iter().flat_map(|set| &set.requests);
+            let has_hostdev = |it: &Request| it.slot.is_some() || it.uuid.is_some();
+            assert!(all.into_iter().all(has_hostdev), "a request was not completed");
+        }
+        Edit::Refresh => {
+            let is_clone = |it: Option<Uuid>| it.is_some() && it != domain.uuid;
+            let injected_for = domain.requests.as_ref().and_then(|set| set.injected_for);
+            assert!(!injected_for.is_some_and(is_clone), "it is still a clone");
         }
     }
 }

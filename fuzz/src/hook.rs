@@ -1,6 +1,7 @@
 //! The hook as libvirt calls it: whatever comes in by argv, stdin and an old ledger, its laws hold.
 
-use mdevkit_core::ledger::{FormatError, Ledger};
+use crate::ledger::is_newer;
+use mdevkit_core::ledger::Ledger;
 use mdevkit_hook::{Call, LINE, run};
 use mdevkit_xml::{domain_uuid, may_concern_us, read};
 use std::ffi::OsString;
@@ -95,14 +96,11 @@ pub fn hook(data: &[u8]) {
 /// What may have become of a ledger.
 fn kept(host: &Path, before: &[u8], is_release: bool, stdin: &[u8]) {
     let after = std::fs::read(host.join("run/mdevkit/ledger.json")).expect("it is never taken away");
-    let old = match Ledger::read(before) {
-        Ok(old) => old,
-        Err(FormatError::Newer { .. }) => {
-            assert!(after == before, "a newer version's ledger was overwritten");
-            return;
-        }
-        Err(_) => return,
-    };
+    if is_newer(before) {
+        assert!(after == before, "a newer version's ledger was overwritten");
+        return;
+    }
+    let Ok(old) = Ledger::read(before) else { return };
     let new = Ledger::read(&after).expect("what is written can be read");
     let domain = domain_uuid(stdin).ok().flatten();
     let boot = BOOT.parse().expect("a good one");

@@ -85,8 +85,11 @@ fn describe(node: Node<'_, '_>, path: &str, without: Without, lines: &mut Vec<St
         NodeType::Text => {
             // Neighbouring texts are one, whether something of ours stands between them or not.
             let text: String = node.text().unwrap_or_default().split_whitespace().collect();
-            if !text.is_empty() {
-                lines.push(format!("{path} text {text:?}"));
+            let here = format!("{path} text ");
+            match lines.last_mut() {
+                _ if text.is_empty() => {}
+                Some(last) if last.starts_with(&here) => last.push_str(&text),
+                _ => lines.push(here + &text),
             }
         }
         other => lines.push(format!(

@@ -8,14 +8,12 @@ use mdevkit_core::{
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-/// A type. Input: its id, its name, its description, each behind a NUL.
+/// A type. Input: its id (or any other word), its name, its description, with a NUL between them.
 pub fn types(data: &[u8]) {
     let mut parts = crate::parts(data).map(String::from_utf8_lossy);
     let mut next = || parts.next().unwrap_or_default();
     let (id, name, description) = (next(), next(), next());
-    for text in [&id, &name, &description] {
-        words(text);
-    }
+    words(&id);
     let read = Description::read(&description);
     if let Some(resolution) = read.resolution {
         assert_eq!(resolution.to_string().parse::<Resolution>(), Ok(resolution));
