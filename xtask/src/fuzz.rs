@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use tempfile::TempDir;
 
 /// cargo-fuzz's version: a build of it is kept under it.
 const CARGO_FUZZ: &str = "0.13.2";
@@ -150,15 +151,16 @@ fn one(target: &Target, programs: &Path, args: &Args) -> Result<bool> {
     std::fs::create_dir_all(&corpus)?;
     std::fs::create_dir_all(&finds)?;
 
+    let scratch = scratch()?;
     let regressions = files(&sh::root().join("fuzz/regressions").join(name))?;
     if !regressions.is_empty() {
-        let again = libfuzzer(&program).args(&regressions).output()?;
+        let again = libfuzzer(&program, &scratch).args(&regressions).output()?;
         if !again.status.success() {
             say_find(name, "an old find is back", &String::from_utf8_lossy(&again.stderr));
             return Ok(true);
         }
     }
-    let mut run = libfuzzer(&program);
+    let mut run = libfuzzer(&program, &scratch);
     run.arg(&corpus).arg(sh::root().join("fuzz/corpus").join(name));
     run.args(target.fixtures.iter().map(|folder| sh::root().join(folder)));
     run.arg(format!("-max_total_time={seconds}"));
@@ -193,7 +195,8 @@ fn one(target: &Target, programs: &Path, args: &Args) -> Result<bool> {
 /// Adds to the committed corpus the fewest files that cover what the runs learned.
 fn keep(target: &Target, programs: &Path) -> Result<()> {
     let learned = sh::target().join("fuzz").join("runs").join(target.name).join("corpus");
-    let mut merge = libfuzzer(&programs.join(target.name));
+    let scratch = scratch()?;
+    let mut merge = libfuzzer(&programs.join(target.name), &scratch);
     // Covered or not: how often does not count here, or hundreds of files would be kept.
     merge.args(["-set_cover_merge=1", "-use_counters=0", "-max_len=4096"]);
     merge.arg(sh::root().join("fuzz/corpus").join(target.name)).arg(learned);
@@ -204,14 +207,21 @@ fn keep(target: &Target, programs: &Path) -> Result<()> {
 }
 
 /// A target's program, ready for its options.
-fn libfuzzer(program: &Path) -> Command {
+fn libfuzzer(program: &Path, scratch: &TempDir) -> Command {
     let mut command = sh::command(program);
-    command.stdin(Stdio::null());
-    // The targets that need files make many: in memory, where that is a folder.
-    if Path::new("/dev/shm").is_dir() {
-        command.env("TMPDIR", "/dev/shm");
-    }
+    command.stdin(Stdio::null()).env("TMPDIR", scratch.path());
     command
+}
+
+/// Where a target makes its files: many, so in memory where that is a folder. What a killed one leaves goes with it.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    made.context("cannot make a temporary folder")
 }
 
 /// What libFuzzer counted.
